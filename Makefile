@@ -1,0 +1,40 @@
+# Every target makes .venv when it is missing. The logic is in tools/.
+PYTHON ?= python3
+RUN := .venv/bin/python
+
+.PHONY: book test slides slides-pdf notebooks results lab bench lock clean
+.DEFAULT_GOAL := book
+
+.venv/ready: requirements.lock pyproject.toml tools/environment.py
+	$(PYTHON) tools/environment.py create
+
+book: slides              ## the book, with its slides, in _build/html
+	$(RUN) tools/build_book.py
+
+test: .venv/ready         ## everything that must hold, with a table of what it cost
+	$(RUN) tools/run_tests.py
+
+slides: .venv/ready       ## one self-contained deck a chapter, in _build/slides
+	$(RUN) tools/slides.py
+
+slides-pdf: .venv/ready   ## the same as PDF (needs Chromium)
+	$(RUN) tools/slides.py --pdf
+
+notebooks: .venv/ready    ## run all notebooks and rewrite their committed outputs
+	$(RUN) tools/execute.py
+
+results: .venv/ready      ## run all experiments and rewrite results/
+	$(RUN) tools/run_all.py experiments
+
+lab: .venv/ready          ## JupyterLab on the notebooks
+	.venv/bin/jupyter lab notebooks
+
+bench: .venv/ready        ## time against peers (never part of test)
+	$(RUN) tools/run_all.py benchmarks
+
+lock: .venv/ready         ## write the versions of .venv into requirements.lock
+	$(RUN) tools/environment.py lock
+
+clean:                    ## remove what can be made again, but not .venv
+	rm -rf _build dist build .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

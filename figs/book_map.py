@@ -1,0 +1,105 @@
+"""Draw ``book_map.svg``: the way of the data, and which stages of it each part of the book works on.
+
+The parts and their chapters come from ``book/parts.yml``, so that map and front page cannot disagree.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import yaml
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+
+HERE = Path(__file__).resolve().parent
+INK, QUIET, LINE, CARD, ACCENT = "#16202A", "#4A5763", "#C3CDD6", "#F4F7FA", "#0B4F8A"
+# one colour a stage, from the palette of the book's plots
+COLOURS = {
+    "data": "#0072B2",
+    "splits": "#7A6400",
+    "model": "#C44E00",
+    "evaluate": "#00785A",
+    "figure": "#A3397F",
+}
+LABELS = {
+    "data": ("Data", "ratings, baskets"),
+    "splits": ("Splits", "train, test, time"),
+    "model": ("Model", "fit, then score"),
+    "evaluate": ("Evaluate", "error, ranking, spread"),
+    "figure": ("Figure", "what it says"),
+}
+WIDTH, HEIGHT = 8.4, 5.72  # inches
+
+
+def box(ax: Axes, x: float, y: float, width: float, height: float, *, face: str, edge: str) -> None:
+    """A rounded box with its lower left corner at (x, y)."""
+    style = "round,pad=0,rounding_size=0.09"
+    ax.add_patch(
+        FancyBboxPatch((x, y), width, height, boxstyle=style, facecolor=face, edgecolor=edge, linewidth=1)
+    )
+
+
+def draw_way(ax: Axes) -> None:
+    """The five stages in a row, joined by arrows."""
+    width, gap = 1.36, 0.3
+    for index, (stage, (name, about)) in enumerate(LABELS.items()):
+        x = 0.2 + index * (width + gap)
+        box(ax, x, 4.75, width, 0.8, face=COLOURS[stage], edge=COLOURS[stage])
+        ax.text(x + width / 2, 5.25, name, color="white", size=13, weight="bold", ha="center", va="center")
+        ax.text(x + width / 2, 4.95, about, color="white", size=8, ha="center", va="center")
+        if index:
+            ends = ((x - gap + 0.02, 5.15), (x - 0.02, 5.15))
+            ax.add_patch(
+                FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=13, color=INK, shrinkA=0, shrinkB=0)
+            )
+
+
+def draw_part(ax: Axes, part: dict, x: float, y: float, width: float, height: float) -> None:
+    """One card: title, the stages it works on as filled dots, its chapters."""
+    box(ax, x, y, width, height, face=CARD, edge=LINE)
+    top = y + height
+    ax.text(x + 0.18, top - 0.3, part["title"], color=INK, size=11.5, weight="bold", va="center")
+    for index, stage in enumerate(COLOURS):
+        lit = stage in part["stages"]
+        centre = (x + 0.26 + index * 0.2, top - 0.62)
+        face = COLOURS[stage] if lit else "white"
+        ax.add_patch(
+            Circle(centre, 0.065, facecolor=face, edgecolor=COLOURS[stage] if lit else LINE, linewidth=1)
+        )
+    names = ", ".join(LABELS[stage][0].lower() for stage in part["stages"])
+    ax.text(x + 1.3, top - 0.625, names, color=QUIET, size=8, va="center")
+    for index, (number, title) in enumerate(part["chapters"].items()):
+        line = top - 0.97 - index * 0.285
+        ax.text(x + 0.38, line, str(number), color=ACCENT, size=9.5, weight="bold", ha="right", va="center")
+        ax.text(x + 0.46, line, title, color=INK, size=9.2, va="center")
+
+
+def draw(parts: list[dict]) -> Figure:
+    """The whole map."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white")
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, HEIGHT), aspect="equal")
+    ax.axis("off")
+    draw_way(ax)
+    width, gap, top = 2.57, 0.145, 4.5
+    for row in (parts[:3], parts[3:]):
+        height = 1.02 + 0.285 * max(len(part["chapters"]) for part in row)
+        for column, part in enumerate(row):
+            draw_part(ax, part, 0.2 + column * (width + gap), top - height, width, height)
+        top -= height + gap
+    return figure
+
+
+def main() -> None:
+    """Write ``book_map.svg`` beside this script; the same bytes each time."""
+    parts = yaml.safe_load((HERE.parent / "book/parts.yml").read_text(encoding="utf-8"))["parts"]
+    # a test reads the description to see whether the drawing is still that of the plan
+    described = "; ".join(f"{number} {title}" for part in parts for number, title in part["chapters"].items())
+    facts = {"Date": None, "Creator": None, "Title": "Map of the book", "Description": described}
+    with mpl.rc_context({"svg.hashsalt": "book_map", "svg.fonttype": "path", "font.family": "DejaVu Sans"}):
+        draw(parts).savefig(HERE / "book_map.svg", format="svg", metadata=facts)
+
+
+if __name__ == "__main__":
+    main()

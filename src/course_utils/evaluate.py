@@ -1,0 +1,327 @@
+"""The common protocol: fit elsewhere, then rank, mask, measure and compare here (floor 4); taught in chapter 3.
+
+``train`` and ``test`` are ``Interactions`` with the same user and item ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+
+from course_utils import metrics
+from course_utils.errors import InputError
+from course_utils.interactions import Interactions
+
+_PER_USER = {
+    "ndcg": metrics.ndcg_at_k,
+    "map": metrics.average_precision_at_k,
+    "recall": metrics.recall_at_k,
+    "capped_recall": metrics.capped_recall_at_k,
+    "precision": metrics.precision_at_k,
+    "hit_rate": metrics.hit_rate_at_k,
+    "mrr": metrics.reciprocal_rank_at_k,
+}
+
+
+class Recommender(Protocol):
+    """What every recommender of the book can do once it is fitted."""
+
+    def score(self, users: torch.Tensor) -> torch.Tensor:
+        """Scores of all items, ``(len(users), n_items)``, higher is better."""
+
+
+class RatingModel(Protocol):
+    """What a rating model can do as well."""
+
+    def predict(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Predicted ratings of pairs, ``(len(users),)``."""
+
+
+def top_n(
+    model: Recommender,
+    train: Interactions,
+    test: Interactions,
+    k: int = 10,
+    *,
+    relevant_from: float | None = None,
+    mask_train: bool = True,
+    batch_size: int = 1024,
+) -> pd.Series:
+    """Quality of a model's lists under the common protocol: all items ranked, train items masked.
+
+    Args:
+        model: a fitted recommender.
+        train: what the model was fitted on; its items are never recommended to the same user again.
+        test: the interactions to find. Users without a relevant one are left out.
+        k: length of the lists.
+        relevant_from: a test interaction counts as relevant from this rating on; all count when left out.
+        mask_train: False ranks the train items too, for data where people buy a thing again.
+        batch_size: users scored at a time; memory grows with ``batch_size * n_items``, not with the users.
+
+    Returns:
+        Means over users of ndcg, map, recall, capped_recall, precision, hit_rate, mrr and novelty, then coverage
+        and gini of all lists together; the keys read ``"ndcg@10"``. Novelty is in bits; an item that no training
+        user knows counts as known to one.
+
+    Raises:
+        InputError: the ids differ, no user has a relevant test item, the model's scores have the wrong shape or
+            are nan, or with ``mask_train`` a test interaction is in ``train`` too.
+    """
+    per_user, lists = _evaluate(model, train, test, k, relevant_from, mask_train, batch_size)
+    together = {
+        f"coverage@{k}": metrics.catalog_coverage(lists, train.n_items),
+        f"gini@{k}": metrics.gini(lists, train.n_items),
+    }
+    return pd.concat([per_user.mean(), pd.Series(together)])
+
+
+def top_n_per_user(
+    model: Recommender,
+    train: Interactions,
+    test: Interactions,
+    k: int = 10,
+    *,
+    relevant_from: float | None = None,
+    mask_train: bool = True,
+    batch_size: int = 1024,
+) -> pd.DataFrame:
+    """The values that :func:`top_n` averages, for :func:`bootstrap_interval` and :func:`paired_test`.
+
+    Takes and refuses the same arguments.
+
+    Returns:
+        One row a user with a relevant test item, indexed by ``user_id`` in code order; one column a metric.
+    """
+    return _evaluate(model, train, test, k, relevant_from, mask_train, batch_size)[0]
+
+
+def ratings(
+    model: RatingModel, test: Interactions, *, rating_range: tuple[float, float] | None = (1.0, 5.0)
+) -> pd.Series:
+    """Errors of predicted ratings, pooled over all test pairs.
+
+    Args:
+        model: a fitted rating model; it must predict every pair, whether it has seen the user and item or not.
+        test: the ratings to predict.
+        rating_range: predictions are clipped to it, MovieLens' one to five stars if not said otherwise; None
+            leaves them as they are.
+
+    Returns:
+        ``"rmse"`` and ``"mae"``, in rating units.
+
+    Raises:
+        InputError: ``test`` is empty, or a prediction is missing or nan.
+    """
+    if rating_range is not None and not rating_range[0] < rating_range[1]:
+        raise InputError("rating_range", got=rating_range, expected="(lowest, highest)")
+    with torch.no_grad():
+        predicted = model.predict(test.users, test.items)
+    if rating_range is not None:
+        predicted = predicted.clamp(*rating_range)  # nan stays nan, and the metrics refuse it
+    return pd.Series(
+        {"rmse": metrics.rmse(predicted, test.ratings), "mae": metrics.mae(predicted, test.ratings)}
+    )
+
+
+def recommend(
+    model: Recommender, users: torch.Tensor, k: int = 10, exclude: Interactions | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The k best items of some users, and their scores.
+
+    Args:
+        model: a fitted recommender.
+        users: user codes, ``(n,)``.
+        k: length of the lists.
+        exclude: interactions whose items their users shall not get again, usually the training part.
+
+    Returns:
+        ``(items, scores)``, both ``(n, k)``, best first; -1 and ``-inf`` where a user has no item left.
+    """
+    users = torch.as_tensor(users, dtype=torch.long)
+    return _rank(model, users, k, exclude.csr(binary=True) if exclude is not None else None)
+
+
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray | pd.Series,
+    level: float = 0.95,
+    *,
+    samples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Interval for the mean over users: quantiles of the means of resampled users (Efron 1979).
+
+    Args:
+        values: one value a user, as from :func:`top_n_per_user`; nan is skipped.
+        level: share of the resampled means inside the interval, above 0 and below 1.
+        samples: number of resamples.
+        seed: seed of the random numbers.
+
+    Returns:
+        ``(low, high)``, in units of the values.
+
+    Raises:
+        InputError: no values, or ``level`` is out of range.
+    """
+    kept = np.asarray(values, float)
+    kept = kept[~np.isnan(kept)]
+    if len(kept) == 0:
+        raise InputError("values", got="no numbers", expected="at least one")
+    if not 0 < level < 1:
+        raise InputError("level", got=level, expected="a share above 0 and below 1")
+    rng = np.random.default_rng(seed)
+    means = np.concatenate(
+        [kept[rng.integers(0, len(kept), (n, len(kept)))].mean(axis=1) for n in _chunks(samples, len(kept))]
+    )
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+class PairedTest(NamedTuple):
+    """What :func:`paired_test` found.
+
+    Attributes:
+        difference: mean of ``a - b`` over users.
+        low: lower end of its 95 % bootstrap interval.
+        high: upper end.
+        p_value: chance of a difference at least this large when model names do not matter.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def paired_test(
+    a: Sequence[float] | np.ndarray | pd.Series,
+    b: Sequence[float] | np.ndarray | pd.Series,
+    *,
+    method: str = "permutation",
+    samples: int = 9999,
+    seed: int = 0,
+) -> PairedTest:
+    """Compare two models on the same users; two-sided.
+
+    Args:
+        a: one value a user, nan where undefined.
+        b: the other model's values of the same users in the same order. Two Series must have the same index.
+        method: ``"permutation"`` flips the signs of the differences at random; ``"wilcoxon"`` is the signed-rank
+            test and ``"t"`` the paired t test, both of ``scipy.stats``.
+        samples: number of random sign flips; the p value is never below 1 / (samples + 1).
+        seed: seed of the random numbers.
+
+    Raises:
+        InputError: the lengths or indexes differ, no pair is defined, or the method is unknown.
+    """
+    if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
+        raise InputError(
+            "a, b", got="two Series with different indexes", expected="the same users in the same order"
+        )
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape or a.ndim != 1:
+        raise InputError("a, b", got=f"shapes {a.shape} and {b.shape}", expected="the same length")
+    difference = (a - b)[~np.isnan(a - b)]
+    low, high = bootstrap_interval(difference, seed=seed)
+    if method == "permutation":
+        p_value = _sign_flip_p(difference, samples, seed)
+    elif method == "wilcoxon":
+        p_value = stats.wilcoxon(difference).pvalue if difference.any() else 1.0
+    elif method == "t":
+        p_value = stats.ttest_1samp(difference, 0).pvalue if difference.any() else 1.0
+    else:
+        raise InputError("method", got=repr(method), expected="one of permutation, wilcoxon, t")
+    return PairedTest(float(difference.mean()), low, high, float(p_value))
+
+
+def _evaluate(
+    model: Recommender,
+    train: Interactions,
+    test: Interactions,
+    k: int,
+    relevant_from: float | None,
+    mask_train: bool,
+    batch_size: int,
+) -> tuple[pd.DataFrame, torch.Tensor]:
+    """Values a user and the lists, ``(n_users, k)``."""
+    _check_pair(train, test, mask_train)
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError("batch_size", got=batch_size, expected="a whole number, 1 or more")
+    counts = (
+        torch.ones_like(test.ratings, dtype=torch.bool)
+        if relevant_from is None
+        else test.ratings >= relevant_from
+    )
+    rows, columns = test.users[counts], test.items[counts]
+    if len(rows) == 0:
+        raise InputError("test", got="no relevant interaction", expected="at least one user with one")
+    seen = train.csr(binary=True) if mask_train else None
+    known = torch.bincount(train.items, minlength=train.n_items).clamp(min=1)
+    share = (known / max(1, len(train.users.unique()))).clamp(max=1)
+    values, lists = [], []
+    for users in rows.unique().split(batch_size):
+        recommended, _ = _rank(model, users, k, seen)
+        relevant = torch.zeros(len(users), test.n_items, dtype=torch.bool)
+        mine = torch.isin(rows, users)
+        relevant[torch.searchsorted(users, rows[mine]), columns[mine]] = True
+        found = {f"{name}@{k}": metric(recommended, relevant, k) for name, metric in _PER_USER.items()}
+        found[f"novelty@{k}"] = metrics.novelty(recommended, share)
+        values.append(pd.DataFrame({name: value.numpy() for name, value in found.items()}))
+        lists.append(recommended)
+    table = pd.concat(values, ignore_index=True)
+    table.index = pd.Index(test.user_ids[rows.unique().numpy()], name="user_id")
+    return table, torch.cat(lists)
+
+
+def _rank(model: Recommender, users: torch.Tensor, k: int, seen: object) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lists of some users and the scores in them, seen items masked."""
+    with torch.no_grad():
+        scores = model.score(users)
+    if (
+        scores.ndim != 2
+        or len(scores) != len(users)
+        or (seen is not None and scores.shape[1] != seen.shape[1])
+    ):
+        wanted = f"shape ({len(users)}, {'n_items' if seen is None else seen.shape[1]})"
+        raise InputError("model.score(users)", got=f"shape {tuple(scores.shape)}", expected=wanted)
+    if seen is not None:
+        pairs = seen[users.numpy()].tocoo()
+        row, column = (torch.from_numpy(codes.astype(np.int64)) for codes in (pairs.row, pairs.col))
+        scores = scores.index_put((row, column), torch.tensor(-torch.inf, dtype=scores.dtype))  # a copy
+    items = metrics.top_k(scores, k)
+    return items, scores.gather(1, items.clamp(min=0)).masked_fill(items < 0, -torch.inf)
+
+
+def _check_pair(train: Interactions, test: Interactions, mask_train: bool) -> None:
+    """Refuse two parts that do not share their codes, or share a pair."""
+    for side in ("user_ids", "item_ids"):
+        if not getattr(train, side).equals(getattr(test, side)):
+            expected = f"the same {side} as train: give both to Interactions.from_frame"
+            raise InputError("test", got=f"{side} that differ from train's", expected=expected)
+    if mask_train:
+        both = torch.isin(test.users * test.n_items + test.items, train.users * train.n_items + train.items)
+        if both.any():
+            found = f"{int(both.sum())} interaction(s) that are in train too"
+            raise InputError("test", got=found, expected="none: they would be masked (or mask_train=False)")
+
+
+def _sign_flip_p(difference: np.ndarray, samples: int, seed: int) -> float:
+    """Share of random sign flips whose mean is at least as far from 0, the data themselves counted in."""
+    rng = np.random.default_rng(seed)
+    seen = abs(difference.sum()) * (1 - 1e-12)  # equal sums in another order count as equal
+    extreme = sum(
+        int((np.abs(rng.choice([-1.0, 1.0], (n, len(difference))) @ difference) >= seen).sum())
+        for n in _chunks(samples, len(difference))
+    )
+    return (extreme + 1) / (samples + 1)
+
+
+def _chunks(samples: int, width: int) -> Iterator[int]:
+    """Sizes of the pieces in which ``samples`` rows of this width take about 16 MB at a time."""
+    size = max(1, 2_000_000 // width)
+    for start in range(0, samples, size):
+        yield min(size, samples - start)

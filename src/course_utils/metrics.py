@@ -1,0 +1,386 @@
+"""What the book measures, each formula once (floor 1); taught in chapter 3.
+
+Ranking metrics take two arguments of the same users. ``recommended`` holds item codes, best first, shape
+``(n_users, at least k)``; -1 marks a place that stayed empty and never hits. ``relevant`` is a bool table of shape
+``(n_users, n_items)``. They return one number a user, ``(n_users,)``, in 0..1, and nan for a user with nothing
+relevant: take ``.nanmean()`` over users. They raise ``InputError`` for shapes, codes or ``k`` that cannot be.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from course_utils.errors import InputError
+
+# ---- from scores to lists --------------------------------------------------------------------------------------
+
+
+def top_k(scores: torch.Tensor, k: int) -> torch.Tensor:
+    """The k best items of each user, best first; of equal scores, the lower item code first.
+
+    The same as a stable sort by (-score, item code) cut at k, at about the price of ``torch.topk``, which leaves
+    the order of equal scores open.
+
+    Args:
+        scores: ``(n_users, n_items)``, higher is better; ``-inf`` means: never recommend.
+        k: length of the lists, in 1..n_items.
+
+    Returns:
+        Item codes, ``(n_users, k)``, ``torch.long``; -1 where a user has no item left.
+
+    Raises:
+        InputError: ``k`` is out of range, a score is nan, or ``scores`` has another number of dimensions.
+    """
+    if scores.ndim != 2:
+        raise InputError("scores", got=f"shape {tuple(scores.shape)}", expected="shape (n_users, n_items)")
+    n_items = scores.shape[1]
+    _check_k(k, n_items)
+    values, items = scores.topk(min(k + 1, n_items), dim=1)  # one more, to see a tie across the cut
+    if values[:, 0].isnan().any():  # torch.topk puts nan first
+        raise InputError(
+            "scores", got=f"nan for {int(values[:, 0].isnan().sum())} user(s)", expected="no nan"
+        )
+    equal = values[:, 1:] == values[:, :-1]  # (n_users, k)
+    inside = equal.any(dim=1).nonzero().squeeze(1)
+    if len(inside):  # sort by code, then by score, which keeps the code order of equal scores
+        codes, order = items[inside].sort(dim=1)
+        order = values[inside].gather(1, order).sort(dim=1, descending=True, stable=True).indices
+        items[inside] = codes.gather(1, order)
+    if n_items > k:
+        across = equal[:, k - 1].nonzero().squeeze(1)
+        if len(across):  # torch.topk was free to pick any of the tied items
+            items[across, :k] = _fill_from_tie(scores[across], values[across, :k], items[across, :k])
+    return items[:, :k].masked_fill(values[:, :k] == -torch.inf, -1)
+
+
+def _fill_from_tie(scores: torch.Tensor, values: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+    """Refill the last places of lists whose k-th score occurs again below the cut, lowest codes first."""
+    start = torch.arange(len(scores))[:, None] * scores.shape[1]  # of each row in the flattened table
+    last = values[:, -1:]
+    # Positions of the tied items, row after row (NumPy finds them several times faster than torch.nonzero).
+    tied = torch.from_numpy(np.flatnonzero((scores == last).numpy()))
+    above = (values > last).sum(dim=1, keepdim=True)
+    place = torch.arange(values.shape[1])
+    codes = tied[torch.searchsorted(tied, start) + (place - above).clamp(min=0)] - start
+    return torch.where(place < above, items, codes)
+
+
+def _check_k(k: int, largest: int) -> None:
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= largest:
+        raise InputError("k", got=k, expected=f"a whole number in 1..{largest}")
+
+
+# ---- ranking metrics -------------------------------------------------------------------------------------------
+
+
+def _at_k(recommended: torch.Tensor, table: torch.Tensor, k: int) -> torch.Tensor:
+    """The table's entries at the first k places of each list, 0 at empty places: ``(n_users, k)``."""
+    recommended = torch.as_tensor(recommended)
+    if recommended.ndim != 2 or table.ndim != 2 or len(recommended) != len(table):
+        shapes = f"shapes {tuple(recommended.shape)} and {tuple(table.shape)}"
+        raise InputError(
+            "recommended, relevant", got=shapes, expected="(n_users, >= k) and (n_users, n_items)"
+        )
+    _check_k(k, recommended.shape[1])
+    top = recommended[:, :k].long()
+    if top.numel() == 0:
+        return table.new_zeros(top.shape)
+    if int(top.min()) < -1 or int(top.max()) >= table.shape[1]:
+        found = f"codes {int(top.min())}..{int(top.max())}"
+        raise InputError("recommended", got=found, expected=f"item codes below {table.shape[1]}, or -1")
+    ordered = top.sort(dim=1).values
+    if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+        raise InputError("recommended", got="an item twice in one list", expected="each item once")
+    return table.gather(1, top.clamp(min=0)) * (top >= 0)
+
+
+def _hits(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """1 at each hit, ``(n_users, k)``, and the number of relevant items, nan for none, ``(n_users,)``."""
+    relevant = torch.as_tensor(relevant)
+    if relevant.dtype != torch.bool:
+        raise InputError("relevant", got=f"dtype {relevant.dtype}", expected="bool")
+    dtype = torch.get_default_dtype()
+    hits = _at_k(recommended, relevant, k).to(dtype)
+    # Bytes added up in the smallest type that can hold the sum: 60 times faster than torch's sum of bools.
+    count = relevant.cpu().numpy().view(np.uint8).sum(axis=1, dtype=np.min_scalar_type(relevant.shape[1]))
+    count = torch.from_numpy(count).to(dtype)
+    return hits, count.masked_fill(count == 0, torch.nan)
+
+
+def precision_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+    """Share of the first k places that hit: hits / k."""
+    hits, count = _hits(recommended, relevant, k)
+    return _defined(hits.sum(dim=1) / k, count)
+
+
+def recall_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+    """Share of the relevant items among the first k places: hits / relevant."""
+    hits, count = _hits(recommended, relevant, k)
+    return hits.sum(dim=1) / count
+
+
+def capped_recall_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+    """Hits / min(k, relevant), so that a perfect list scores 1 (Liang et al. 2018, "Recall@R")."""
+    hits, count = _hits(recommended, relevant, k)
+    return hits.sum(dim=1) / count.clamp(max=k)
+
+
+def hit_rate_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+    """1 for a user with at least one hit among the first k places, 0 for one without."""
+    hits, count = _hits(recommended, relevant, k)
+    return _defined(hits.amax(dim=1), count)
+
+
+def reciprocal_rank_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+    """1 / rank of the first hit, 0 without a hit among the first k places; its mean is MRR@k."""
+    hits, count = _hits(recommended, relevant, k)
+    return _defined((hits / _ranks(k)).amax(dim=1), count)
+
+
+def average_precision_at_k(
+    recommended: torch.Tensor, relevant: torch.Tensor, k: int, *, normalizer: str = "min"
+) -> torch.Tensor:
+    """Precision at the rank of each hit, added up and divided; its mean over users is MAP@k.
+
+    Args:
+        recommended: item codes, best first, ``(n_users, >= k)``.
+        relevant: bool, ``(n_users, n_items)``.
+        k: length of the list that counts.
+        normalizer: what the sum is divided by. ``"min"``: min(k, relevant), the book's choice. ``"relevant"``:
+            the number of relevant items (ranx). ``"hits"``: the hits among the first k places (torchmetrics).
+    """
+    hits, count = _hits(recommended, relevant, k)
+    divisors = {"min": count.clamp(max=k), "relevant": count, "hits": hits.sum(dim=1).clamp(min=1)}
+    if normalizer not in divisors:
+        raise InputError("normalizer", got=repr(normalizer), expected=f"one of {', '.join(divisors)}")
+    total = (hits * hits.cumsum(dim=1) / _ranks(k)).sum(dim=1)
+    return _defined(total / divisors[normalizer], count)
+
+
+def ndcg_at_k(
+    recommended: torch.Tensor, relevant: torch.Tensor, k: int, *, gain: str = "binary"
+) -> torch.Tensor:
+    """Discounted gain of the list over that of the best possible list of k (Järvelin and Kekäläinen 2002).
+
+    The discount is 1 / log2(rank + 1). The ideal list is cut at k.
+
+    Args:
+        recommended: item codes, best first, ``(n_users, >= k)``.
+        relevant: bool, ``(n_users, n_items)``; with a graded gain the grades, 0 or more, 0 for not relevant.
+        k: length of the list that counts.
+        gain: ``"binary"``, the book's choice: 1 for a hit. ``"linear"``: the grade. ``"exponential"``:
+            2^grade - 1 (Burges et al. 2005).
+    """
+    discount = 1 / torch.log2(_ranks(k) + 1)
+    if gain == "binary":
+        hits, count = _hits(recommended, relevant, k)
+        ideal = discount.cumsum(0)[count.nan_to_num(1).clamp(max=k).long() - 1]
+        return _defined(hits @ discount / ideal, count)
+    if gain not in ("linear", "exponential"):
+        raise InputError("gain", got=repr(gain), expected="one of binary, linear, exponential")
+    grades = torch.as_tensor(relevant).to(torch.get_default_dtype())
+    if not bool((grades >= 0).all()):
+        raise InputError("relevant", got="a negative or nan grade", expected="grades of 0 or more")
+    gains = grades if gain == "linear" else torch.exp2(grades) - 1
+    best = gains.topk(min(k, gains.shape[1]), dim=1).values
+    ideal = best @ discount[: best.shape[1]]
+    return _at_k(recommended, gains, k) @ discount / ideal.masked_fill(ideal == 0, torch.nan)
+
+
+def expected_sampled_hit_rate(rank: int, n_items: int, n_sampled: int, k: int) -> float:
+    """Expected hit rate at k when one relevant item is ranked among sampled negatives only.
+
+    The item stays among the first k when fewer than k of the ``rank - 1`` better items are drawn, a
+    hypergeometric probability (Krichene and Rendle 2020).
+
+    Args:
+        rank: true rank of the item, in 1..n_items.
+        n_items: number of items, the relevant one included.
+        n_sampled: negatives drawn without replacement, in 0..n_items - 1.
+        k: length of the list, 1 or more.
+
+    Returns:
+        A probability in 0..1; with all negatives it is 1 or 0, the true hit rate.
+    """
+    from scipy.stats import hypergeom
+
+    if not 1 <= rank <= n_items:
+        raise InputError("rank", got=rank, expected=f"a whole number in 1..{n_items}")
+    if not 0 <= n_sampled <= n_items - 1:
+        raise InputError("n_sampled", got=n_sampled, expected=f"a whole number in 0..{n_items - 1}")
+    _check_k(k, n_items)
+    return float(hypergeom.cdf(k - 1, n_items - 1, rank - 1, n_sampled))
+
+
+def _ranks(k: int) -> torch.Tensor:
+    return torch.arange(1, k + 1, dtype=torch.get_default_dtype())
+
+
+def _defined(values: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """Nan for users with nothing relevant."""
+    return values.masked_fill(count.isnan(), torch.nan)
+
+
+# ---- lists beyond accuracy -------------------------------------------------------------------------------------
+
+
+def catalog_coverage(recommended: torch.Tensor, n_items: int) -> float:
+    """Share of the catalogue that stands in at least one list, in 0..1.
+
+    Args:
+        recommended: item codes, ``(n_users, k)``, -1 for an empty place.
+        n_items: size of the catalogue.
+    """
+    return float((_exposure(recommended, n_items) > 0).double().mean())
+
+
+def gini(recommended: torch.Tensor, n_items: int) -> float:
+    """Gini index of how often each item is recommended: 0 equally often, towards 1 always the same few.
+
+    Args:
+        recommended: item codes, ``(n_users, k)``, -1 for an empty place.
+        n_items: size of the catalogue; items in no list count with 0.
+    """
+    exposure = _exposure(recommended, n_items).double().sort().values
+    if exposure.sum() == 0:
+        return math.nan
+    rank = torch.arange(1, n_items + 1, dtype=torch.float64)
+    return float(((2 * rank - n_items - 1) @ exposure) / (n_items * exposure.sum()))
+
+
+def intra_list_diversity(recommended: torch.Tensor, item_features: torch.Tensor) -> torch.Tensor:
+    """1 - mean cosine over all pairs of a list (Ziegler et al. 2005): ``(n_users,)``, nan below two items.
+
+    Args:
+        recommended: item codes, ``(n_users, k)``, -1 for an empty place.
+        item_features: ``(n_items, n_features)``; an item whose features are all 0 has cosine 0 with every other.
+    """
+    recommended, features = torch.as_tensor(recommended), torch.as_tensor(item_features)
+    _exposure(recommended, len(features))
+    real = (recommended >= 0).to(torch.get_default_dtype())
+    unit = F.normalize(features.to(real.dtype), dim=1)  # (n_items, d)
+    rows = unit[recommended.clamp(min=0)] * real[:, :, None]  # (n_users, k, d)
+    # The square of the summed unit vectors holds each pair twice, and each item with itself once.
+    pairs = rows.sum(dim=1).square().sum(dim=1) - rows.square().sum(dim=(1, 2))
+    n = real.sum(dim=1)
+    return 1 - pairs / (n * (n - 1)).masked_fill(n < 2, torch.nan)
+
+
+def novelty(recommended: torch.Tensor, popularity: torch.Tensor) -> torch.Tensor:
+    """Mean of -log2(popularity) over a list (Vargas and Castells 2011): ``(n_users,)``, in bits, 0 or more.
+
+    Args:
+        recommended: item codes, ``(n_users, k)``, -1 for an empty place; an empty list gives nan.
+        popularity: share of the users who know each item, ``(n_items,)``, above 0 and at most 1. Give an item
+            that nobody knows the share of one user, or its novelty is infinite.
+    """
+    recommended, share = torch.as_tensor(recommended), torch.as_tensor(popularity)
+    if not bool(((share > 0) & (share <= 1)).all()):
+        raise InputError(
+            "popularity", got=f"{float(share.min())}..{float(share.max())}", expected="shares in (0, 1]"
+        )
+    _exposure(recommended, len(share))
+    real = recommended >= 0
+    bits = -torch.log2(share.to(torch.get_default_dtype()))[recommended.clamp(min=0)]
+    return (bits * real).sum(dim=1) / real.sum(dim=1)
+
+
+def _exposure(recommended: torch.Tensor, n_items: int) -> torch.Tensor:
+    """How often each item is recommended, ``(n_items,)``."""
+    codes = torch.as_tensor(recommended).flatten()
+    if len(codes) and not (int(codes.min()) >= -1 and int(codes.max()) < n_items):
+        found = f"codes {int(codes.min())}..{int(codes.max())}"
+        raise InputError("recommended", got=found, expected=f"item codes below {n_items}, or -1")
+    return torch.bincount(codes[codes >= 0], minlength=n_items)
+
+
+# ---- ratings and clicks ----------------------------------------------------------------------------------------
+
+
+def rmse(predicted: torch.Tensor, actual: torch.Tensor) -> float:
+    """Root of the mean squared error over all pairs at once, in rating units, 0 or more.
+
+    Args:
+        predicted: ``(n,)``.
+        actual: ``(n,)``.
+    """
+    return math.sqrt(_errors(predicted, actual).square().mean())
+
+
+def mae(predicted: torch.Tensor, actual: torch.Tensor) -> float:
+    """Mean absolute error over all pairs at once, in rating units, 0 or more.
+
+    Args:
+        predicted: ``(n,)``.
+        actual: ``(n,)``.
+    """
+    return float(_errors(predicted, actual).abs().mean())
+
+
+def auc(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    """Chance that a random positive scores above a random negative, half for a tie: 0..1, 0.5 for guessing.
+
+    Args:
+        scores: ``(n,)``, higher means more likely positive.
+        labels: ``(n,)``, 0 or 1, both present.
+    """
+    scores, positive = _pair(scores, labels, "scores, labels")
+    _check_labels(positive, both=True)
+    _, inverse, counts = torch.unique(scores, return_inverse=True, return_counts=True)
+    mean_rank = counts.cumsum(0) - (counts - 1) / 2  # of the scores equal to it
+    n_positive = positive.sum()
+    wins = mean_rank.double()[inverse] @ positive - n_positive * (n_positive + 1) / 2
+    return float(wins / (n_positive * (len(positive) - n_positive)))
+
+
+def log_loss(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """Mean binary cross entropy in nats, 0 or more.
+
+    Args:
+        logits: ``(n,)``, before the sigmoid.
+        labels: ``(n,)``, 0 or 1.
+    """
+    logits, labels = _pair(logits, labels, "logits, labels")
+    _check_labels(labels)
+    return float(F.binary_cross_entropy_with_logits(logits, labels))
+
+
+def normalized_entropy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """Log loss over that of always predicting the mean label (He et al. 2014, equation 1): below 1 is useful.
+
+    Args:
+        logits: ``(n,)``, before the sigmoid.
+        labels: ``(n,)``, 0 or 1, both present.
+    """
+    labels = torch.as_tensor(labels).double()
+    _check_labels(labels, both=True)
+    return log_loss(logits, labels) / float(
+        torch.special.entr(torch.stack([labels.mean(), 1 - labels.mean()])).sum()
+    )
+
+
+def _errors(predicted: torch.Tensor, actual: torch.Tensor) -> torch.Tensor:
+    predicted, actual = _pair(predicted, actual, "predicted, actual")
+    return predicted - actual
+
+
+def _pair(first: torch.Tensor, second: torch.Tensor, names: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both as detached float64, refused when their shapes differ (they would broadcast) or a value is nan."""
+    first, second = (torch.as_tensor(x).detach().double() for x in (first, second))
+    if first.shape != second.shape or first.numel() == 0:
+        shapes = f"shapes {tuple(first.shape)} and {tuple(second.shape)}"
+        raise InputError(names, got=shapes, expected="the same shape, not empty")
+    if first.isnan().any() or second.isnan().any():
+        raise InputError(names, got="nan", expected="numbers")
+    return first.flatten(), second.flatten()
+
+
+def _check_labels(labels: torch.Tensor, *, both: bool = False) -> None:
+    if not bool(((labels == 0) | (labels == 1)).all()):
+        raise InputError("labels", got="other values", expected="0 and 1 only")
+    if both and not 0 < float(labels.double().mean()) < 1:
+        raise InputError("labels", got="one class", expected="both 0 and 1")

@@ -1,0 +1,100 @@
+"""Every notebook in a simulated Colab: through its own bootstrap cell, compared strictly."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+from nbformat import v4
+from sample_notebook import code, stdout
+
+from tools import address, colab, execute
+
+HERE = address.read()
+NOTEBOOKS = address.notebooks()
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory):
+    """The working tree as the repository that the bootstrap cell installs from."""
+    colab.prepare()
+    return colab.snapshot(colab.ROOT, tmp_path_factory.mktemp("mirror") / "book.git", HERE.tag)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A notebook that installs the package, uses what the wheel carries, and prints its version."""
+    source = "from importlib import metadata, resources\n\nimport course_utils"
+    lines = (
+        "print(metadata.version('course-utils'))\nprint((resources.files(course_utils) / 'figs').is_dir())"
+    )
+    version = re.search(r'(?m)^version = "(.+)"', (colab.ROOT / "pyproject.toml").read_text())[1]
+    cells = [
+        v4.new_markdown_cell("# Small"),
+        code(HERE.bootstrap),
+        code(source),
+        code(lines, stdout(f"{version}\nTrue\n")),
+    ]
+    path = tmp_path / "small.ipynb"
+    path.write_text(execute.dumps(v4.new_notebook(cells=cells)), encoding="utf-8")
+    (tmp_path / "room").mkdir()
+    return path
+
+
+def test_bootstrap_cell_installs_the_package_and_changes_nothing(small, mirror, tmp_path):
+    run = colab.run(small, mirror, tmp_path / "room")
+    assert run.passed, run.log
+    assert run.changed == []
+    assert "course-utils" in set(run.after) - set(run.before)
+    assert "nbval" not in run.before, (
+        "the environment holds what Colab has, not what the project's tests need"
+    )
+
+
+def test_without_the_redirect_it_fails(small, mirror, tmp_path):
+    run = colab.run(small, None, tmp_path / "room")
+    assert not run.passed
+    assert "course-utils" not in run.after
+    assert "No module named 'course_utils'" in run.log
+
+
+def test_a_bootstrap_cell_that_names_a_wrong_release_fails(small, mirror, tmp_path):
+    text = small.read_text()
+    small.write_text(text.replace(f"@{HERE.tag}", "@v99.0.0"))
+    assert small.read_text() != text
+    run = colab.run(small, mirror, tmp_path / "room")
+    assert not run.passed
+    assert "v99.0.0" in run.log
+
+
+def test_a_changed_or_removed_package_is_named():
+    run = colab.Run(
+        True, "", before={"numpy": "2.0", "torch": "2.9"}, after={"numpy": "1.9", "course-utils": "0.1"}
+    )
+    assert run.changed == ["numpy 2.0 -> 1.9", "torch 2.9 -> None"]
+
+
+def test_snapshot_holds_uncommitted_work_and_no_ignored_files(tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name, text in {"new.txt": "x", ".gitignore": "*.log\n", "run.log": "x"}.items():
+        (tree / name).write_text(text)
+    bare = colab.snapshot(tree, tmp_path / "bare.git", "v1")
+    listed = subprocess.run(
+        ["git", f"--git-dir={bare}", "ls-tree", "-r", "--name-only", "v1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert listed.stdout.split() == [".gitignore", "new.txt"]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.relative_to(colab.ROOT).as_posix())
+def test_notebook(notebook, mirror, tmp_path):
+    missing = execute.missing_data(notebook)
+    if missing:
+        pytest.skip(f"{missing} is not on this machine: set COURSE_DATA_DIR")
+    run = colab.run(notebook, mirror, tmp_path)
+    assert run.passed, run.log
+    assert not run.changed, "the bootstrap cell changed packages that Colab has"

@@ -1,0 +1,1 @@
+"""What authors and CI run; nothing here is imported by a notebook."""

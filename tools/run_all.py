@@ -1,0 +1,25 @@
+"""Run every script of a folder, one after the other: ``python tools/run_all.py experiments``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(folder: str) -> int:
+    """Run the folder's scripts in alphabetical order; stop at the first that fails."""
+    for script in sorted((ROOT / folder).glob("[!_]*.py")):
+        print(f"== {script.relative_to(ROOT)}", flush=True)
+        code = subprocess.run([sys.executable, script], cwd=ROOT).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    raise SystemExit(main(sys.argv[1]))

@@ -1,0 +1,68 @@
+"""Everything that must hold, stage by stage, and what each stage cost: ``make test`` and CI call it.
+
+All stages run even when one fails, so that a single run shows all there is to mend. Name stages to run only them:
+``python tools/run_tests.py unit pages``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+CODE = ["src", "tests", "tools", "experiments", "benchmarks", "figs", "notebooks"]
+
+# stage -> commands; the order matters: slides before the book that links them, the book before its pages are opened
+STAGES: dict[str, list[list[str]]] = {
+    "data": [[sys.executable, "-m", "course_utils.data"]],
+    "lint": [
+        [sys.executable, "-m", "ruff", "check", *CODE],
+        [sys.executable, "-m", "ruff", "format", "--check", *CODE[:-1]],
+        [sys.executable, "tools/address.py", "check"],
+    ],
+    "unit": [[*PYTEST, "tests", "--ignore=tests/book", "-n", "2"]],
+    "colab set-up": [[sys.executable, "tools/colab.py", "prepare"]],
+    "notebooks": [
+        [*PYTEST, "tests/book/test_notebook_rules.py", "tests/book/test_nbval_strict.py", "-n", "2"],
+        [*PYTEST, "tests/book/test_colab.py", "-n", "2", "--dist", "worksteal"],
+    ],
+    "slides": [[sys.executable, "tools/slides.py"], [*PYTEST, "tests/book/test_slides.py", "-n", "2"]],
+    "book": [[sys.executable, "tools/build_book.py"], [*PYTEST, "tests/book/test_build.py"]],
+    "pages": [[*PYTEST, "tests/book/test_pages.py", "-n", "2"]],
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the named stages, all of them when none is named; return the number that failed."""
+    unknown = set(names) - set(STAGES)
+    if unknown:
+        raise SystemExit(f"unknown stage(s) {sorted(unknown)}; there are {list(STAGES)}")
+    environment = os.environ | {
+        # two processes with one thread each: two threads each on two busy cores are several times slower
+        **dict.fromkeys(
+            ("COURSE_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+        ),
+        "TQDM_DISABLE": "1",
+        "COURSE_BOOK_BUILT": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    rows = []
+    for stage in names or STAGES:
+        print(f"\n==== {stage}", flush=True)
+        start = time.perf_counter()
+        codes = [subprocess.run(command, cwd=ROOT, env=environment).returncode for command in STAGES[stage]]
+        rows.append((stage, time.perf_counter() - start, not any(codes)))
+    print("\nstage          seconds  result")
+    for stage, seconds, passed in rows:
+        print(f"{stage:<14} {seconds:7.1f}  {'ok' if passed else 'FAILED'}")
+    failed = sum(not passed for _, _, passed in rows)
+    print(f"{'total':<14} {sum(row[1] for row in rows):7.1f}\n\n{len(rows) - failed} passed, {failed} failed")
+    return failed
+
+
+if __name__ == "__main__":
+    raise SystemExit(min(main(sys.argv[1:]), 1))

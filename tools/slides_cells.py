@@ -1,0 +1,134 @@
+"""From one cell of a notebook to the HTML of a slide: Markdown, highlighted code, outputs."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html import escape
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+from nbconvert.filters import strip_ansi
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+from slides_deck import Block, DeckError
+
+# the richest form that a slide can show comes first
+MIMES = ("text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/html", "text/latex", "text/plain")
+FORBIDDEN = ("script", "iframe", "link", "object", "video", "audio")
+EXTERNAL = re.compile(r"(https?:)?//")
+
+
+def block_html(block: Block, folder: Path) -> str:
+    """The HTML of one cell: text of ours, code, outputs.
+
+    Args:
+        block: from ``slides_deck``.
+        folder: where the notebook lies; pictures in its Markdown are looked up from here.
+
+    Raises:
+        DeckError: a picture without alt text, a missing file, an external resource, a failed cell.
+    """
+    cell = block.cell
+    if cell.cell_type == "markdown":
+        return markdown_html(cell.source if block.text is None else block.text, block.where, folder)
+    parts = [markdown_html(block.text, block.where, folder)] if block.text else []
+    if cell.cell_type == "code":
+        if not block.tagged("slide-hide-input"):
+            parts.append(_code(cell.source))
+        if not block.tagged("slide-hide-output"):
+            parts += [_output(output, block, folder) for output in cell.outputs]
+    return "\n".join(parts)
+
+
+def markdown_html(source: str, where: str, folder: Path) -> str:
+    """The HTML of Markdown; its maths is left for MathJax. ``where`` is for messages."""
+    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
+    return _checked(MarkdownWithMath(renderer=renderer).render(source), where, folder)
+
+
+def _checked(html: str, where: str, folder: Path) -> str:
+    """HTML with its pictures inlined and nothing in it that would need the network."""
+    soup = BeautifulSoup(html, "html.parser")
+    for tag in soup.find_all(FORBIDDEN):
+        raise DeckError(where, f"<{tag.name}> does not belong on a slide")
+    for image in soup.find_all("img"):
+        if not image.get("alt", "").strip():
+            raise DeckError(where, f"picture without alt text: {image.get('src', '')[:60]}")
+        _embed(image, where, folder)
+    for link in soup.find_all("a"):
+        # A deck stands alone: a link to a neighbour in the book would lead nowhere.
+        if not EXTERNAL.match(link.get("href", "")):
+            link.unwrap()
+    return str(soup)
+
+
+def _embed(image: object, where: str, folder: Path) -> None:
+    source = image["src"]
+    if source.startswith("data:"):
+        return
+    kinds = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+    path = (folder / source).resolve()
+    if EXTERNAL.match(source) or path.suffix not in kinds or not path.is_file():
+        raise DeckError(where, f"no such picture in the project: {source}")
+    image["src"] = f"data:{kinds[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _code(source: str) -> str:
+    """Highlighted code, as large as its longest line and its number of lines allow."""
+    lines = source.rstrip().splitlines() or [""]
+    longest = max(map(len, lines))
+    size = "large" if longest <= 62 and len(lines) <= 10 else "medium"
+    if longest > 70 or len(lines) > 13:
+        size = "small"
+    if longest <= 35:
+        size += " narrow"  # in a column it can stay large
+    body = highlight(source.rstrip(), PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
+    return f'<pre class="code {size} mathjax_ignore"><code>{body}</code></pre>'
+
+
+def _output(output: dict, block: Block, folder: Path) -> str:
+    if output.output_type == "stream":
+        # standard error is progress bars and warnings: not for the audience
+        return _plain(output.text) if output.name == "stdout" else ""
+    if output.output_type == "error":
+        if not block.tagged("raises-exception"):
+            raise DeckError(block.where, f"the cell failed: {output.ename}")
+        return _plain(f"{output.ename}: {output.evalue}", "error")
+    mime = next((mime for mime in MIMES if mime in output.data), None)
+    if mime is None:
+        return ""  # glue, widgets
+    data = output.data[mime]
+    if mime.startswith("image/"):
+        alt = output.metadata.get(mime, {}).get("alt", "").strip()
+        if not alt:
+            raise DeckError(block.where, f"picture without alt text ({mime} output)")
+        coded = base64.b64encode(data.encode()).decode() if mime == "image/svg+xml" else "".join(data.split())
+        return f'<img src="data:{mime};base64,{coded}" alt="{escape(alt)}">'
+    if mime in ("text/markdown", "text/latex"):
+        return markdown_html(data, block.where, folder)
+    return _plain(data) if mime == "text/plain" else _table(_checked(data, block.where, folder))
+
+
+def _plain(text: str, kind: str = "output") -> str:
+    text = strip_ansi(text).rstrip()
+    lines = text.splitlines() or [""]
+    size = "large" if max(map(len, lines)) <= 56 and len(lines) <= 8 else "medium"
+    return f'<pre class="{kind} {size} mathjax_ignore">{escape(text)}</pre>'
+
+
+def _table(html: str) -> str:
+    """A pandas table without its own style and its "n rows × m columns" line."""
+    soup = BeautifulSoup(html, "html.parser")
+    for tag in soup.find_all("style", scoped=True):
+        tag.decompose()
+    for tag in soup.find_all("p", string=re.compile(r"^\d+ rows × \d+ columns$")):
+        tag.decompose()
+    for table in soup.find_all("table"):
+        for row in table.find_all("tr"):
+            row.attrs = {}
+        dense = len(table.find_all("tr")) > 9 or len(table.tr.find_all("th")) > 7
+        table.attrs = {"class": "dense"} if dense else {}
+    return f'<div class="table mathjax_ignore">{soup}</div>'

@@ -1,0 +1,172 @@
+"""From a notebook's cells to the slides of its deck: the rules of the ``slideshow`` metadata, no HTML.
+
+``slide_type`` says where a cell stands: ``slide`` begins a slide, ``subslide`` one of the same thought, ``fragment``
+appears on the next key, ``-`` continues, ``notes`` is for the speaker, ``skip`` (or no metadata) is not in the deck.
+Two more keys of ours: ``notes`` (speaker notes of that slide) and ``text`` (stands in place of a Markdown cell's
+prose, or in front of a code cell). Tags: ``slide-hide-input``, ``slide-hide-output``, ``cols-left``, ``cols-right``,
+``cols-end``, ``section-slide``, ``closing-slide``. The first cell is the title slide, whatever its metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+
+TYPES = ("slide", "subslide", "fragment", "-", "notes", "skip")
+KEYS = ("slide_type", "notes", "text")
+COLUMNS = {"cols-left": "left", "cols-right": "right", "cols-end": "below"}
+KINDS = {"section-slide": "section", "closing-slide": "closing"}
+TAGS = ("slide-hide-input", "slide-hide-output", *COLUMNS, *KINDS)
+AFTER = {"left": ("",), "right": ("left",), "below": ("right",)}
+
+
+class DeckError(ValueError):
+    """A notebook cannot become a deck; the message names the notebook and the cell, counted from 1."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+
+
+@dataclass
+class Block:
+    """One cell on a slide.
+
+    Attributes:
+        where: notebook and cell, for messages.
+        cell: the notebook cell.
+        text: Markdown of ours that stands in place of prose, or in front of code; None when there is none.
+        fragment: appears on the next key.
+        column: "" for the full width above, "left", "right", or "below" both columns.
+    """
+
+    where: str
+    cell: nbformat.NotebookNode
+    text: str | None = None
+    fragment: bool = False
+    column: str = ""
+
+    def tagged(self, tag: str) -> bool:
+        """Whether the cell carries a tag."""
+        return tag in self.cell.metadata.get("tags", [])
+
+
+@dataclass
+class Slide:
+    """One slide: its cells in order, and what the speaker says (Markdown)."""
+
+    kind: str = "content"  # or title, section, closing
+    sub: bool = False
+    blocks: list[Block] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Deck:
+    """A lecture: ``title`` without its ``number`` ("3", or "" when there is none), one ``sentence``, the slides."""
+
+    name: str
+    number: str
+    title: str
+    sentence: str
+    slides: list[Slide]
+
+
+def has_slides(notebook: nbformat.NotebookNode) -> bool:
+    """Whether any cell asks to be in a deck."""
+    return any(
+        cell.metadata.get("slideshow", {}).get("slide_type", "skip") != "skip" for cell in notebook.cells
+    )
+
+
+def read_deck(path: Path) -> Deck:
+    """Sort the cells of a notebook into slides.
+
+    Args:
+        path: the ``.ipynb`` file; its outputs are taken as they are.
+
+    Raises:
+        DeckError: metadata that this module's rules do not know, or a deck without a slide of its own.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    if not has_slides(notebook):
+        raise DeckError(path.name, "no cell has slideshow metadata")
+    deck = _title(path, notebook.cells[0])
+    for index, cell in enumerate(notebook.cells[1:], start=2):
+        _add(deck, Block(f"{path.name}, cell {index}", cell))
+    for slide in deck.slides:
+        columns = [block.column for block in slide.blocks]
+        if "left" in columns and "right" not in columns:
+            raise DeckError(slide.blocks[0].where, "cols-left without a cols-right on the same slide")
+    if len(deck.slides) == 1:
+        raise DeckError(path.name, "no cell begins a slide")
+    return deck
+
+
+def _title(path: Path, cell: nbformat.NotebookNode) -> Deck:
+    where = f"{path.name}, cell 1"
+    found = re.match(r"# +(?:(\d+)\. +)?(.+)", cell.source) if cell.cell_type == "markdown" else None
+    if found is None:
+        raise DeckError(where, "the first cell must be Markdown that begins with '# N. Title'")
+    slideshow = _slideshow(where, cell)
+    prose = slideshow.get("text") or re.sub(r"\[!\[.*?\]\(.*?\)\]\(.*?\)", "", cell.source[found.end() :])
+    sentence = next((part.strip() for part in re.split(r"\n\s*\n", prose) if part.strip()), "")
+    notes = [slideshow["notes"]] if "notes" in slideshow else []
+    return Deck(path.stem, found[1] or "", found[2].strip(), sentence, [Slide("title", notes=notes)])
+
+
+def _slideshow(where: str, cell: nbformat.NotebookNode) -> dict[str, str]:
+    slideshow = dict(cell.metadata.get("slideshow", {}))
+    if unknown := sorted(set(slideshow) - set(KEYS)):
+        raise DeckError(where, f"unknown slideshow key {unknown}, there are {list(KEYS)}")
+    if slideshow.get("slide_type", "-") not in TYPES:
+        raise DeckError(where, f"unknown slide_type {slideshow['slide_type']!r}, there are {list(TYPES)}")
+    ours = [tag for tag in cell.metadata.get("tags", []) if re.match(r"slide|cols|section|closing", tag)]
+    if unknown := sorted(set(ours) - set(TAGS)):
+        raise DeckError(where, f"unknown slide tag {unknown}, there are {list(TAGS)}")
+    return slideshow
+
+
+def _add(deck: Deck, block: Block) -> None:
+    """Put one cell where its metadata says."""
+    slideshow = _slideshow(block.where, block.cell)
+    kind = slideshow.get("slide_type", "skip")
+    if kind == "skip":
+        if "notes" in slideshow or "text" in slideshow:
+            raise DeckError(block.where, "notes or text on a cell that is not in the deck")
+        return
+    kinds = [KINDS[tag] for tag in KINDS if block.tagged(tag)]
+    if kind in ("slide", "subslide"):
+        deck.slides.append(Slide(kinds[0] if kinds else "content", kind == "subslide"))
+    elif kinds:
+        raise DeckError(
+            block.where, "section-slide and closing-slide belong on the cell that begins the slide"
+        )
+    slide = deck.slides[-1]
+    if slide.kind == "title" and kind != "notes":
+        raise DeckError(block.where, f"slide_type {kind!r} before the first slide")
+    if kind == "notes":
+        if block.cell.cell_type != "markdown":
+            raise DeckError(block.where, "a notes cell must be Markdown")
+        slide.notes.append(slideshow.get("text", block.cell.source))
+        return
+    if "notes" in slideshow:
+        slide.notes.append(slideshow["notes"])
+    block.text = slideshow.get("text")
+    block.fragment = kind == "fragment"
+    block.column = _column(slide, block)
+    slide.blocks.append(block)
+
+
+def _column(slide: Slide, block: Block) -> str:
+    before = slide.blocks[-1].column if slide.blocks else ""
+    columns = [COLUMNS[tag] for tag in COLUMNS if block.tagged(tag)]
+    if not columns:
+        return before
+    if len(columns) > 1 or before not in AFTER[columns[0]]:
+        raise DeckError(
+            block.where, "columns go cols-left, cols-right, cols-end, once a slide, one tag a cell"
+        )
+    return columns[0]

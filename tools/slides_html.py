@@ -1,0 +1,145 @@
+"""From the slides of a deck to one self-contained HTML page: layout, the template, and the files of others inlined."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from importlib import resources, util
+from pathlib import Path
+
+import yaml
+from bs4 import BeautifulSoup
+from jinja2 import Environment, FileSystemLoader
+from slides_cells import block_html, markdown_html
+from slides_deck import Deck, DeckError, Slide
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE = Path(__file__).parent / "slides_template"
+DEFAULT_CLOSING = (
+    "## Your turn\n\nOpen the notebook `{name}.ipynb`: the exercises at its end check themselves."
+)
+
+
+def render(deck: Deck, folder: Path) -> str:
+    """The whole deck as one HTML page that needs no other file.
+
+    Args:
+        deck: from ``slides_deck.read_deck``.
+        folder: where the notebook lies; pictures in its Markdown are looked up from here.
+
+    Raises:
+        DeckError: a picture without alt text, a missing file, an external resource, a failed cell, an empty slide.
+    """
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    stacks: list[list[dict[str, object]]] = []
+    for slide in deck.slides:
+        view = _slide(slide, folder)
+        if slide.sub:
+            stacks[-1].append(view)
+        else:
+            stacks.append([view])
+    if deck.slides[-1].kind != "closing":
+        header, body = _split(markdown_html(DEFAULT_CLOSING.format(name=deck.name), deck.name, folder))
+        stacks.append(
+            [{"kind": "closing", "header": header, "above": [body], "left": [], "right": [], "below": []}]
+        )
+    environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=False, trim_blocks=True)
+    return environment.get_template("deck.html.j2").render(
+        deck=deck,
+        title=escape(deck.title),
+        sentence=_inline(deck, folder),
+        book=escape(config["title"]),
+        stacks=stacks,
+        cells=_matrix(int(deck.number or 0)),
+        **_vendor(),
+    )
+
+
+def _vendor() -> dict[str, str]:
+    """The files of others, read from their installed packages, safe inside a script or style element."""
+    reveal = resources.files("sphinx_revealjs") / "_static" / "revealjs"
+    found = util.find_spec("sphinx-mathjax-offline")  # not an identifier, so it cannot be imported by name
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError("sphinx-mathjax-offline: install the extra 'book'")
+    mathjax = Path(found.submodule_search_locations[0]) / "static" / "mathjax" / "tex-svg-full.js"
+    texts = {
+        "reveal_css": reveal / "dist" / "reveal.css",
+        "reveal_js": reveal / "dist" / "reveal.js",
+        "notes_js": reveal / "plugin" / "notes" / "notes.js",
+        "mathjax_js": mathjax,
+        "deck_css": TEMPLATE / "deck.css",
+        "deck_js": TEMPLATE / "deck.js",
+    }
+    return {name: _inlined(path.read_text(encoding="utf-8")) for name, path in texts.items()}
+
+
+def _inlined(text: str) -> str:
+    text = re.sub(r"//# sourceMappingURL=\S*", "", text)
+    return text.replace("</script", r"<\/script").replace("<!--", r"<\!--")
+
+
+def _slide(slide: Slide, folder: Path) -> dict[str, object]:
+    """A slide as the template wants it: heading, blocks by column, notes, and its kind."""
+    view: dict[str, object] = {
+        "kind": slide.kind,
+        "header": "",
+        "above": [],
+        "left": [],
+        "right": [],
+        "below": [],
+    }
+    view["notes"] = "".join(markdown_html(note, "speaker notes", folder) for note in slide.notes)
+    if slide.kind == "title":
+        return view
+    html = []
+    for position, block in enumerate(slide.blocks):
+        body = block_html(block, folder)
+        if position == 0:
+            view["header"], body = _split(body)
+        html.append(body)
+        if not body.strip():
+            continue
+        classes = ["block"] + ["grow"] * ("<img" in body) + ["fragment"] * block.fragment
+        view[block.column or "above"].append(f'<div class="{" ".join(classes)}">{body}</div>')
+    body = "".join(html)
+    if not view["header"] and not body.strip():
+        raise DeckError(slide.blocks[0].where, "an empty slide")
+    soup = BeautifulSoup(body, "html.parser")
+    if slide.kind == "content" and not view["left"] and _is_statement(soup):
+        view["kind"] = "statement"  # a question alone gets the whole slide
+    # few words can be larger
+    small_table = len(soup.find_all("tr")) <= 7 and len(soup.find_all(["th", "td"])) <= 36
+    view["roomy"] = (
+        not view["left"] and not soup.find(["img", "pre"]) and small_table and len(soup.text.split()) <= 60
+    )
+    return view
+
+
+def _is_statement(body: BeautifulSoup) -> bool:
+    """Nothing below the heading, or one short paragraph of words alone."""
+    parts = body.find_all(recursive=False)
+    words = all(part.name == "p" and not part.find("img") and "$" not in part.text for part in parts)
+    return len(parts) <= 1 and words and len(body.text.strip()) <= 160
+
+
+def _split(html: str) -> tuple[str, str]:
+    """The heading that a slide begins with, as h2, and the rest."""
+    found = re.match(r"\s*<h[1-6][^>]*>(.*?)</h[1-6]>", html, re.DOTALL)
+    return (f"<h2>{found[1]}</h2>", html[found.end() :]) if found else ("", html)
+
+
+def _inline(deck: Deck, folder: Path) -> str:
+    html = markdown_html(deck.sentence, deck.name, folder).strip()
+    return html.removeprefix("<p>").removesuffix("</p>")
+
+
+def _matrix(seed: int) -> list[dict[str, object]]:
+    """The title slide's picture: a rating matrix with gaps, one a chapter, and the one cell to predict."""
+    cells, state = [], 2 * seed + 7
+    for row in range(7):
+        for column in range(6):
+            state = (1103515245 * state + 12345) % 2**31
+            rating = (state >> 16) % 9 - 3  # four in nine are unrated
+            cells.append({"x": 52 * column, "y": 52 * row, "rating": max(rating, 0), "ask": False})
+    cells[8 + 6 * (seed % 4) + seed % 3]["ask"] = True
+    return cells
