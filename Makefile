@@ -21,7 +21,7 @@ slides-pdf: .venv/ready   ## the same as PDF (needs Chromium)
 	$(RUN) tools/slides.py --pdf
 
 notebooks: .venv/ready    ## run all notebooks and rewrite their committed outputs
-	$(RUN) tools/execute.py
+	$(RUN) tools/execute.py -j 2
 
 results: .venv/ready      ## run all experiments and rewrite results/
 	$(RUN) tools/run_all.py experiments

@@ -18,6 +18,6 @@ for place, (title, text, count, tint) in enumerate(stages):
         arrow(axes, (x - gap + 0.04, 1.62), (x - 0.04, 1.62))
 words(axes, 4.2, 2.45, "Each stage looks at fewer items, and looks longer at each.", size=12)
 x = 0.12 + 3 * (width + gap) + width / 2
-arrow(axes, (x, 0.68), (1.0, 0.68), bend=-0.13)
-words(axes, 4.2, 0.16, "what people do with the list becomes the data of tomorrow", size=11.5)
+arrow(axes, (x, 0.68), (3.1, 0.68), bend=-0.13)
+words(axes, 5.2, 0.2, "what people do with the list becomes the data of tomorrow", size=11.5)
 save(axes, __file__)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 
 from course_utils.errors import InputError
-from course_utils.interactions import Interactions
+from course_utils.interactions import Interactions, check_codes
 
 
 def frame(**columns):
@@ -182,3 +182,11 @@ def test_on_movielens(movielens):
     assert it.csr().shape == (943, 1682)
     assert it.csr().nnz == int(it.mask().sum()) == 100_000
     assert float(it.ratings.mean()) == pytest.approx(3.52986)
+
+
+def test_check_codes_takes_what_a_model_knows_and_names_what_it_does_not():
+    assert check_codes([2, 0], 3, "users").tolist() == [2, 0]
+    assert len(check_codes(torch.tensor([], dtype=torch.long), 3, "users")) == 0
+    for codes in ([3], [0, -1]):
+        with pytest.raises(InputError, match=r"items: got codes .*, expected codes in 0..2"):
+            check_codes(codes, 3, "items")

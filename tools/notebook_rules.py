@@ -36,7 +36,15 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_LINES, ABOUT_LINES = 15, 12
 MAX_BYTES = 1_000_000
 PICTURES = ("image/png", "image/svg+xml")
-KNOWN_TAGS = {"remove-cell", "remove-input", "hide-input", "hide-output", "hide-cell", "raises-exception", *TAGS}
+KNOWN_TAGS = {
+    "remove-cell",
+    "remove-input",
+    "hide-input",
+    "hide-output",
+    "hide-cell",
+    "raises-exception",
+    *TAGS,
+}
 SECTIONS = {"prerequisites": r"prerequisites|before you start", "exercises": r"exercises?", "recap": r"recap"}
 TIMING = re.compile(r"%%?time(it)?\b|\btimeit\b|perf_counter|process_time|\btime\.(time|monotonic)\(")
 MYST = re.compile(r"^\s*(```+|~~~+)\{|^\s*:::|\{[a-z][\w:+.-]*\}`|^\([\w-]+\)=\s*$|\{\{.+?\}\}", re.MULTILINE)

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 
 from course_utils.errors import InputError, NotFittedError
-from course_utils.interactions import Interactions
+from course_utils.interactions import Interactions, check_codes
 
 _DAY = 86_400  # seconds
 
@@ -46,7 +46,7 @@ class Random:
         if self._shape is None:
             raise NotFittedError(self)
         n_users, n_items = self._shape
-        rows = _codes(users, n_users, "users").numpy().astype(np.uint64)
+        rows = check_codes(users, n_users, "users").numpy().astype(np.uint64)
         # Vigna's SplitMix64 hashes one counter a cell, so that any batch of users gets the same numbers.
         x = rows[:, None] * np.uint64(n_items) + np.arange(n_items, dtype=np.uint64)
         x = _mix(x + _mix(np.array([self.seed], dtype=np.int64).astype(np.uint64)))
@@ -83,7 +83,7 @@ class Popularity:
         """
         if self._scores is None:
             raise NotFittedError(self)
-        return self._scores.repeat(len(_codes(users, self._n_users, "users")), 1)
+        return self._scores.repeat(len(check_codes(users, self._n_users, "users")), 1)
 
 
 class RecentPopularity(Popularity):
@@ -185,8 +185,12 @@ class BiasModel:
         """
         if self.mean is None:
             raise NotFittedError(self)
-        users = _codes(users, len(self.user_bias), "users")
-        return self.mean + self.user_bias[users] + self.item_bias[_codes(items, len(self.item_bias), "items")]
+        users = check_codes(users, len(self.user_bias), "users")
+        return (
+            self.mean
+            + self.user_bias[users]
+            + self.item_bias[check_codes(items, len(self.item_bias), "items")]
+        )
 
     def score(self, users: torch.Tensor) -> torch.Tensor:
         """Predicted ratings of all items, ``(len(users), n_items)``: the same order of items for each user.
@@ -200,22 +204,16 @@ class BiasModel:
         """
         if self.mean is None:
             raise NotFittedError(self)
-        return self.mean + self.user_bias[_codes(users, len(self.user_bias), "users"), None] + self.item_bias
+        return (
+            self.mean
+            + self.user_bias[check_codes(users, len(self.user_bias), "users"), None]
+            + self.item_bias
+        )
 
 
 def _counts(items: torch.Tensor, n_items: int) -> torch.Tensor:
     """Interactions of each item, ``(n_items,)``."""
     return torch.bincount(items, minlength=n_items).to(torch.get_default_dtype())
-
-
-def _codes(codes: torch.Tensor, n: int, name: str) -> torch.Tensor:
-    """The codes as a long tensor, refused when one is outside ``0 .. n - 1``."""
-    codes = torch.as_tensor(codes, dtype=torch.long)
-    if len(codes) and not (int(codes.min()) >= 0 and int(codes.max()) < n):
-        raise InputError(
-            name, got=f"codes {int(codes.min())}..{int(codes.max())}", expected=f"codes in 0..{n - 1}"
-        )
-    return codes
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -169,3 +169,22 @@ def _numbers(column: pd.Series, name: str, expected: str) -> np.ndarray:
     if bad:
         raise InputError(name, got=f"{bad} missing or infinite value(s)", expected=expected)
     return values
+
+
+def check_codes(codes: torch.Tensor, n: int, name: str) -> torch.Tensor:
+    """Codes that a model was asked about, as ``torch.long``.
+
+    Args:
+        codes: user or item codes, ``(len,)``.
+        n: number of codes that the model knows.
+        name: what the error shall call them, ``"users"`` or ``"items"``.
+
+    Raises:
+        InputError: a code is outside ``0 .. n - 1`` (torch's own error would name neither).
+    """
+    codes = torch.as_tensor(codes, dtype=torch.long)
+    if len(codes) and not (int(codes.min()) >= 0 and int(codes.max()) < n):
+        raise InputError(
+            name, got=f"codes {int(codes.min())}..{int(codes.max())}", expected=f"codes in 0..{n - 1}"
+        )
+    return codes

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from course_utils.baselines import BiasModel, _codes
+from course_utils.baselines import BiasModel
 from course_utils.errors import InputError, NotFittedError
-from course_utils.interactions import Interactions
+from course_utils.interactions import Interactions, check_codes
 
 _KINDS = ("cosine", "tfidf", "pearson", "adjusted_cosine", "jaccard")
 _CHUNK = 2_000_000  # numbers in the largest arrays that predict makes at a time, 16 MB in float64
@@ -197,7 +197,7 @@ class ItemKNN:
         """
         if self.similarities is None:
             raise NotFittedError(self)
-        rows = _codes(users, len(self.biases.user_bias), "users").numpy()
+        rows = check_codes(users, len(self.biases.user_bias), "users").numpy()
         scores = (
             self._seen[rows] @ self._nearest.T
             if self._neighbours_are_items
@@ -269,7 +269,7 @@ class EASE:
         """
         if self.weights is None:
             raise NotFittedError(self)
-        rows = _codes(users, self._seen.shape[0], "users").numpy()
+        rows = check_codes(users, self._seen.shape[0], "users").numpy()
         return torch.from_numpy(self._seen[rows] @ self.weights.numpy()).to(torch.get_default_dtype())
 
 
