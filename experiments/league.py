@@ -12,23 +12,59 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Self
 
 import pandas as pd
 from _tables import SEEDS, movielens, write
 
 from course_utils import evaluate, splits
+from course_utils.als import ALS, BayesianMF, ImplicitALS
 from course_utils.baselines import BiasModel, Popularity, Random, RecentPopularity
-from course_utils.neighbors import EASE
+from course_utils.baskets import RuleRecommender
+from course_utils.content import ContentBased, Hybrid, item_features
+from course_utils.data import load_movielens
+from course_utils.interactions import Interactions
+from course_utils.mf import MatrixFactorization
+from course_utils.neighbors import EASE, ItemKNN, UserKNN
+
+
+def content_based() -> ContentBased:
+    """The content-based model on all descriptions of the catalogue."""
+    return ContentBased(item_features(load_movielens().items))
+
+
+USERS, ITEMS = 943, 1682  # the embedding model makes its tables before it sees data
+
+
+class ClickEmbeddings(MatrixFactorization):
+    """The embedding model, trained on clicks beside sampled negatives."""
+
+    def fit(self, interactions: Interactions) -> Self:
+        """Binary cross entropy in place of squared error."""
+        return super().fit(interactions, loss="bce")
+
 
 TOP_N: dict[str, Callable[[int], evaluate.Recommender]] = {
     "random": lambda seed: Random(seed=seed),
     "popularity": lambda seed: Popularity(),
     "recent popularity": lambda seed: RecentPopularity(),
     "bias model": lambda seed: BiasModel(),
+    "association rules": lambda seed: RuleRecommender(),
+    "user kNN": lambda seed: UserKNN(k=80),
+    "item kNN": lambda seed: ItemKNN(k=300),
+    "content-based": lambda seed: content_based(),
     "EASE": lambda seed: EASE(),
+    "hybrid": lambda seed: Hybrid(content_based(), EASE()),
+    "implicit ALS": lambda seed: ImplicitALS(seed=seed),
+    "MF (embeddings)": lambda seed: ClickEmbeddings(USERS, ITEMS, seed=seed),
 }
 RATINGS: dict[str, Callable[[int], evaluate.RatingModel]] = {
     "bias model": lambda seed: BiasModel(),
+    "user kNN": lambda seed: UserKNN(similarity="pearson", shrinkage=25),
+    "item kNN": lambda seed: ItemKNN(similarity="adjusted_cosine", shrinkage=25),
+    "ALS": lambda seed: ALS(seed=seed),
+    "BayesianMF": lambda seed: BayesianMF(seed=seed),
+    "MF (embeddings)": lambda seed: MatrixFactorization(USERS, ITEMS, seed=seed),
 }
 
 
