@@ -14,8 +14,8 @@ import torch
 from course_utils.bayes import BayesianMF
 from course_utils.errors import InputError, NotFittedError
 from course_utils.implicit_als import ImplicitALS
-from course_utils.interactions import Interactions
-from course_utils.least_squares import Rows, check_codes, check_counts, ridge, start
+from course_utils.interactions import Interactions, check_codes
+from course_utils.least_squares import Rows, check_counts, ridge, start
 
 __all__ = ["ALS", "BayesianMF", "ImplicitALS"]
 

@@ -13,8 +13,8 @@ import torch
 from torch.nn.functional import embedding
 
 from course_utils.errors import InputError, NotFittedError
-from course_utils.interactions import Interactions
-from course_utils.least_squares import Rows, check_codes, check_counts, pad, solve, start
+from course_utils.interactions import Interactions, check_codes
+from course_utils.least_squares import Rows, check_counts, pad, solve, start
 
 
 class ImplicitALS:

@@ -173,19 +173,6 @@ def ridge(rows: Rows, design: torch.Tensor, target: torch.Tensor, penalty: torch
     return solution
 
 
-def check_codes(codes: torch.Tensor, n: int, name: str) -> torch.Tensor:
-    """Give the codes as a long tensor.
-
-    Raises:
-        InputError: a code is outside ``0 .. n - 1``.
-    """
-    codes = torch.as_tensor(codes, dtype=torch.long)
-    if len(codes) and not (int(codes.min()) >= 0 and int(codes.max()) < n):
-        got = f"codes {int(codes.min())}..{int(codes.max())}"
-        raise InputError(name, got=got, expected=f"codes in 0..{n - 1}")
-    return codes
-
-
 def start(given: torch.Tensor | None, shape: tuple[int, int], name: str, drawn: torch.Tensor) -> torch.Tensor:
     """Vectors to start from: the given ones, refused when they have another shape, or those drawn.
 
