@@ -123,18 +123,20 @@ def against_implicit(name: str, matrix: sparse.csr_array, solver: str, iteration
     )
 
 
-def growth(sizes: tuple[int, ...], bandwidth: float) -> None:
-    print(f"\nMemory bandwidth of one thread in this run (triad): {bandwidth:.0f} GB/s.\n")
-    print("| entries | users x items | ms an iteration | ns an entry | gathered GB/s | of the triad |")
-    print("|---|---|---|---|---|---|")
-    for n_entries in sizes:
-        matrix = power_law(n_entries // 50, n_entries // 200, n_entries)
+def growth(shapes: list[tuple[int, int, int]], bandwidth: float) -> None:
+    print(
+        "| entries | users x items | ms | ns an entry | implicit, ns an entry | gathered GB/s | of the triad |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for n_users, n_items, n_entries in shapes:
+        matrix = power_law(n_users, n_items, n_entries)
         time = ours(both_sides(matrix), matrix, "cg", 5)[0]
+        peer = theirs(matrix, "cg", 4)[0]
         # A half-step fetches a vector an entry five times: three products on entries, two CSR products.
         gathered = 2 * 5 * n_entries * FACTORS * 4 / time / 1e9
         print(
-            f"| {n_entries:,} | {matrix.shape[0]:,} x {matrix.shape[1]:,} | {1e3 * time:.1f} "
-            f"| {1e9 * time / n_entries:.0f} | {gathered:.0f} | {gathered / bandwidth:.2f} |",
+            f"| {n_entries:,} | {n_users:,} x {n_items:,} | {1e3 * time:.1f} | {1e9 * time / n_entries:.0f} "
+            f"| {1e9 * peer / n_entries:.0f} | {gathered:.0f} | {gathered / bandwidth:.2f} |",
             flush=True,
         )
 
@@ -157,7 +159,14 @@ def main() -> None:
         against_implicit("20,000 x 5,000, 10^6 entries", matrix, "cg", 15, options.repeats)
         against_implicit("20,000 x 5,000, 10^6 entries", matrix, "cholesky", 3, min(3, options.repeats))
     if options.only in (None, "growth"):
-        growth((100_000, 300_000, 1_000_000, 3_000_000, 10_000_000), triad())
+        bandwidth, sizes = triad(), (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+        print(f"\nMemory bandwidth of one thread in this run (triad): {bandwidth:.0f} GB/s.")
+        print(
+            "\nOne shape, more entries: a fixed cost for the 25,000 vectors, then time grows with the entries.\n"
+        )
+        growth([(20_000, 5_000, n) for n in sizes], bandwidth)
+        print("\nMore users and items too: the vectors leave the caches, and an entry costs more.\n")
+        growth([(n // 50, n // 200, n) for n in sizes], bandwidth)
 
 
 if __name__ == "__main__":
