@@ -23,6 +23,7 @@ from course_utils.baselines import BiasModel, Popularity, Random, RecentPopulari
 from course_utils.baskets import RuleRecommender
 from course_utils.content import ContentBased, Hybrid, item_features
 from course_utils.data import load_movielens
+from course_utils.graph import GCNRecommender, LightGCN
 from course_utils.interactions import Interactions
 from course_utils.mf import MatrixFactorization
 from course_utils.neighbors import EASE, ItemKNN, UserKNN
@@ -44,6 +45,14 @@ class ClickEmbeddings(MatrixFactorization):
         return super().fit(interactions, loss="bce")
 
 
+class PairEmbeddings(MatrixFactorization):
+    """The embedding model, trained on pairs of a click and a sampled negative."""
+
+    def fit(self, interactions: Interactions) -> Self:
+        """BPR in place of squared error."""
+        return super().fit(interactions, loss="bpr")
+
+
 TOP_N: dict[str, Callable[[int], evaluate.Recommender]] = {
     "random": lambda seed: Random(seed=seed),
     "popularity": lambda seed: Popularity(),
@@ -57,6 +66,9 @@ TOP_N: dict[str, Callable[[int], evaluate.Recommender]] = {
     "hybrid": lambda seed: Hybrid(content_based(), EASE()),
     "implicit ALS": lambda seed: ImplicitALS(seed=seed),
     "MF (embeddings)": lambda seed: ClickEmbeddings(USERS, ITEMS, seed=seed),
+    "MF (BPR)": lambda seed: PairEmbeddings(USERS, ITEMS, seed=seed),
+    "GCN": lambda seed: GCNRecommender(USERS, ITEMS, seed=seed),
+    "LightGCN": lambda seed: LightGCN(USERS, ITEMS, seed=seed),
 }
 RATINGS: dict[str, Callable[[int], evaluate.RatingModel]] = {
     "bias model": lambda seed: BiasModel(),

@@ -589,6 +589,21 @@ def test_journey_damaged_or_missing(journey, monkeypatch):
     assert not data.available("complete-journey")
 
 
+def test_journey_streams_in_file_order(journey):
+    chunks = list(data.iter_complete_journey("transactions", ["sales_value", "basket_id"], chunk_rows=1))
+    assert [chunk.to_numpy().tolist() for chunk in chunks] == [[[1.5, 5.0]], [[2.0, 6.0]]]
+    (products,) = data.iter_complete_journey("products")
+    assert products["department"].tolist() == ["GROCERY"]
+    with pytest.raises(InputError, match="chunk_rows: got 0"):
+        data.iter_complete_journey("products", chunk_rows=0)
+    with pytest.raises(InputError, match="columns of products: got 'colour'"):
+        data.iter_complete_journey("products", ["colour"])
+    with pytest.raises(InputError, match="got 'baskets'"):
+        data.iter_complete_journey("baskets")
+    with pytest.raises(DataError, match=r"coupons.parquet: missing or damaged"):
+        data.iter_complete_journey("coupons")
+
+
 def test_journey_real():
     loaded = data.load_complete_journey(
         {"transactions": ["household_id", "basket_id", "product_id"], "demographics": None}

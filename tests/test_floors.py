@@ -8,12 +8,23 @@ from pathlib import Path
 import pytest
 
 FLOORS = [
-    ["errors", "fetch", "interactions", "movielens", "data"],
-    ["splits", "metrics", "losses", "sampling", "regularizers", "rerank", "baskets"],
-    ["train"],
+    ["errors", "fetch", "interactions", "movielens", "data", "clicks", "encode"],
+    ["splits", "metrics", "losses", "sampling", "slates", "regularizers", "fairness", "rerank", "baskets"],
+    ["train", "rowwise"],
     [
         *("baselines", "neighbors", "content", "least_squares", "implicit_als", "bayes", "als"),
-        *("mf", "fm", "dlrm", "graph", "bandits"),
+        *(
+            "mf",
+            "embedding_bags",
+            "cross",
+            "fm",
+            "dlrm",
+            "propagation",
+            "graph_data",
+            "graph_base",
+            "graph",
+            "bandits",
+        ),
     ],
     ["evaluate", "simulate"],
     ["plots", "notebook", "checks"],

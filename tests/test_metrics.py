@@ -343,6 +343,54 @@ def test_intra_list_diversity_against_a_loop(rows):
     np.testing.assert_allclose(m.intra_list_diversity(lists, features), expected, atol=1e-12)
 
 
+def test_calibration_by_hand():
+    """A history of seven to three; lists of ten with all, nine, five and seven of the first kind."""
+    kinds, target = torch.eye(2), torch.tensor([[0.7, 0.3]])
+    found = [
+        m.calibration_kl(torch.tensor([[0] * n + [1] * (10 - n)]), kinds, target).item()
+        for n in (10, 9, 5, 7)
+    ]
+    assert np.round(found, 3).tolist() == [1.134, 0.149, 0.081, 0]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=9, max_size=9), st.sampled_from([0.01, 0.5, 1.0]))
+def test_calibration_against_scipy(weights, smoothing):
+    from scipy.stats import entropy
+
+    kinds = torch.tensor(weights, dtype=torch.float64).reshape(3, 3)
+    kinds[0, 0] += 1
+    kinds = kinds / kinds.sum(dim=1, keepdim=True).clamp(min=1)  # some rows stay 0: nothing is known
+    target = torch.stack([kinds[0], torch.tensor([0.2, 0.8, 0.0])])
+    lists = torch.tensor([[0, 1, 2], [0, -1, -1]])
+    expected = []
+    for row, p in zip([[0, 1, 2], [0]], target, strict=True):
+        q = (1 - smoothing) * kinds[row].mean(dim=0) + smoothing * p
+        short = entropy(p.numpy(), q.numpy()) - math.log(q.sum())  # scipy scales q up to a sum of 1
+        expected.append(short)
+    found = m.calibration_kl(lists, kinds, target, smoothing=smoothing)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert (found > -1e-12).all()
+
+
+def test_calibration_of_nothing_and_of_no_shares():
+    kinds, target = torch.eye(2), torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    found = m.calibration_kl(torch.tensor([[-1, -1], [0, -1]]), kinds, target)
+    np.testing.assert_allclose(found, [math.nan, 0], atol=1e-12)
+    for change, message in (
+        ({"kinds": kinds * 2}, r"^kinds: got rows that sum to 2\.\.2"),
+        ({"kinds": -kinds}, "^kinds"),
+        ({"target": target * 0}, "^target: got rows that sum to 0"),
+        ({"target": target * math.nan}, "^target: got rows that sum to nan"),
+        ({"target": target[:1]}, r"^target: got shape \(1, 2\), expected \(2, 2\)"),
+        ({"smoothing": 0.0}, "^smoothing"),
+        ({"recommended": torch.tensor([[2], [0]])}, "^recommended: got codes"),
+    ):
+        call = {"recommended": torch.tensor([[0], [1]]), "kinds": kinds, "target": target, "smoothing": 0.1}
+        with pytest.raises(InputError, match=message):
+            m.calibration_kl(**(call | change))
+
+
 def test_sampled_hit_rate():
     assert round(m.expected_sampled_hit_rate(60, 1000, 100, 10), 4) == 0.9389
     assert round(m.expected_sampled_hit_rate(120, 1000, 100, 10), 4) == 0.2201

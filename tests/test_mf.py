@@ -194,7 +194,8 @@ class TestFit:
         other = MatrixFactorization(30, 20, seed=1).fit(data, **options).score(torch.arange(30))
         assert not other.equal(first)
 
-    def test_clicks(self) -> None:
+    @pytest.mark.parametrize("loss", ["bce", "bpr"])
+    def test_clicks(self, loss: str) -> None:
         """Two tastes: users like the items of their own half and have met most of them."""
         rng = np.random.default_rng(0)
         seen = (rng.random((40, 30)) < 0.7) & (np.arange(40)[:, None] % 2 == np.arange(30) % 2)
@@ -203,14 +204,22 @@ class TestFit:
             pd.DataFrame({"user_id": users, "item_id": items}), user_ids=range(40), item_ids=range(30)
         )
         model = MatrixFactorization(40, 30, 4, std=0.1)
-        model.fit(data, loss="bce", epochs=60, batch_size=64, lr=0.03, negatives=4, progress=False)
-        assert model.history["bce"].iloc[0] > model.history["bce"].iloc[-1]
+        model.fit(data, loss=loss, epochs=60, batch_size=64, lr=0.03, negatives=4, progress=False)
+        assert model.history[loss].iloc[0] > model.history[loss].iloc[-1]
         scores = model.score(torch.arange(40))
         same = torch.arange(40)[:, None] % 2 == torch.arange(30) % 2
         liked, disliked = scores[same & ~data.mask()], scores[~same]
         assert (liked[:, None] > disliked).double().mean() > 0.95
-        with pytest.raises(InputError, match=r"^loss: got 'bce'"):
+        with pytest.raises(InputError, match=f"^loss: got '{loss}'"):
             model.predict(torch.tensor([0]), torch.tensor([0]))
+
+    def test_pairs_leave_the_level_alone(self) -> None:
+        model = MatrixFactorization(30, 20)
+        model.fit(toy(), loss="bpr", epochs=2, progress=False)
+        # both stand on either side of each pair, so that rounding alone moves them
+        assert max(model.mean.abs(), model.user_biases.weight.abs().max()) < 1e-6
+        assert model.item_biases.weight.abs().max() > 0.01
+        assert model.history["bpr"].iloc[0] == pytest.approx(math.log(2), abs=0.05)
 
     def test_clicks_start_at_the_log_odds(self) -> None:
         model = MatrixFactorization(30, 20)

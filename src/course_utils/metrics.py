@@ -38,7 +38,7 @@ def top_k(scores: torch.Tensor, k: int) -> torch.Tensor:
     if scores.ndim != 2:
         raise InputError("scores", got=f"shape {tuple(scores.shape)}", expected="shape (n_users, n_items)")
     n_items = scores.shape[1]
-    _check_k(k, n_items)
+    check_k(k, n_items)
     values, items = scores.topk(min(k + 1, n_items), dim=1)  # one more, to see a tie across the cut
     if values[:, 0].isnan().any():  # torch.topk puts nan first
         raise InputError(
@@ -69,7 +69,8 @@ def _fill_from_tie(scores: torch.Tensor, values: torch.Tensor, items: torch.Tens
     return torch.where(place < above, items, codes)
 
 
-def _check_k(k: int, largest: int) -> None:
+def check_k(k: int, largest: int) -> None:
+    """Refuse a length of lists that is not a whole number in 1..largest."""
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= largest:
         raise InputError("k", got=k, expected=f"a whole number in 1..{largest}")
 
@@ -85,7 +86,7 @@ def _at_k(recommended: torch.Tensor, table: torch.Tensor, k: int) -> torch.Tenso
         raise InputError(
             "recommended, relevant", got=shapes, expected="(n_users, >= k) and (n_users, n_items)"
         )
-    _check_k(k, recommended.shape[1])
+    check_k(k, recommended.shape[1])
     top = recommended[:, :k].long()
     if top.numel() == 0:
         return table.new_zeros(top.shape)
@@ -212,7 +213,7 @@ def expected_sampled_hit_rate(rank: int, n_items: int, n_sampled: int, k: int) -
         raise InputError("rank", got=rank, expected=f"a whole number in 1..{n_items}")
     if not 0 <= n_sampled <= n_items - 1:
         raise InputError("n_sampled", got=n_sampled, expected=f"a whole number in 0..{n_items - 1}")
-    _check_k(k, n_items)
+    check_k(k, n_items)
     return float(hypergeom.cdf(k - 1, n_items - 1, rank - 1, n_sampled))
 
 
@@ -287,6 +288,55 @@ def novelty(recommended: torch.Tensor, popularity: torch.Tensor) -> torch.Tensor
     real = recommended >= 0
     bits = -torch.log2(share.to(torch.get_default_dtype()))[recommended.clamp(min=0)]
     return (bits * real).sum(dim=1) / real.sum(dim=1)
+
+
+def calibration_kl(
+    recommended: torch.Tensor, kinds: torch.Tensor, target: torch.Tensor, *, smoothing: float = 0.01
+) -> torch.Tensor:
+    r"""How far the kinds in a list are from those of a history (Steck 2018): ``(n_users,)``; taught in chapter 12.
+
+    :math:`\sum_g p_g \ln (p_g / \tilde q_g)` in nats, 0 or more, with the shares p of the history and q of the list,
+    and :math:`\tilde q = (1 - a)\,q + a\,p`: without it, one kind that the list lacks makes the sum infinite.
+
+    Args:
+        recommended: item codes, ``(n_users, k)``, -1 for an empty place; an empty list gives nan.
+        kinds: share of each kind (genre) in each item, ``(n_items, n_kinds)``; rows sum to 1, or to 0 where nothing
+            is known.
+        target: p of each user, ``(n_users, n_kinds)``, rows sum to 1.
+        smoothing: a, above 0 and at most 1.
+    """
+    recommended, kinds, target = (torch.as_tensor(x) for x in (recommended, kinds, target))
+    check_shares(kinds, "kinds", empty=True)
+    check_shares(target, "target")
+    if target.shape != (len(recommended), kinds.shape[1]):
+        expected = f"({len(recommended)}, {kinds.shape[1]})"
+        raise InputError("target", got=f"shape {tuple(target.shape)}", expected=expected)
+    if not 0 < smoothing <= 1:
+        raise InputError("smoothing", got=smoothing, expected="above 0 and at most 1")
+    _exposure(recommended, len(kinds))
+    real = recommended >= 0
+    sums = (kinds[recommended.clamp(min=0)] * real[:, :, None]).sum(dim=1)
+    shares = sums / real.sum(dim=1, keepdim=True)  # 0 / 0 is nan
+    smooth = (1 - smoothing) * shares + smoothing * target
+    return (torch.special.xlogy(target, target) - torch.special.xlogy(target, smooth)).sum(dim=1)
+
+
+def check_shares(shares: torch.Tensor, name: str, *, empty: bool = False) -> None:
+    """Refuse a table whose rows are not shares of one whole.
+
+    Args:
+        shares: ``(..., n_kinds)``.
+        name: what the error shall call it.
+        empty: whether a row of zeros is allowed.
+
+    Raises:
+        InputError: a share is negative, nan or infinite, or a row does not sum to 1.
+    """
+    sums = shares.sum(dim=-1)
+    whole = (sums - 1).abs() < 1e-6
+    if not bool((shares >= 0).all()) or not bool((whole | (sums == 0) if empty else whole).all()):
+        got = f"rows that sum to {float(sums.min()):.3g}..{float(sums.max()):.3g}"
+        raise InputError(name, got=got, expected="shares of 0 or more, which sum to 1 in each row")
 
 
 def _exposure(recommended: torch.Tensor, n_items: int) -> torch.Tensor:

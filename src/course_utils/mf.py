@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from course_utils import sampling, train
+from course_utils import losses, sampling, train
 from course_utils.errors import InputError
 from course_utils.interactions import Interactions, check_codes
 
 _DEFAULTS = {
     "mse": {"epochs": 15, "regularization": 0.11},
     "bce": {"epochs": 20, "regularization": 0.006},
+    "bpr": {"epochs": 20, "regularization": 0.02},
 }
 
 
@@ -141,12 +142,13 @@ class MatrixFactorization(nn.Module):
             interactions: the training part.
             loss: ``"mse"`` for ratings: squared error, μ starts at the mean rating. ``"bce"`` for clicks: each
                 interaction is a 1 whatever its rating, beside ``negatives`` unseen items as 0, drawn anew in each
-                epoch; the score is a log odds.
-            epochs: passes over the interactions (15 for ratings and 20 for clicks, unless given).
+                epoch; the score is a log odds. ``"bpr"`` for clicks, by pairs: each interaction shall lead each of
+                its unseen items (Rendle et al. 2009; chapter 10). It cannot move μ and :math:`b_u`, which stay 0.
+            epochs: passes over the interactions (15, 20 and 20 for the three losses, unless given).
             lr: step size at the start.
-            regularization: weight of the penalty, 0 or more (0.11 for ratings and 0.006 for clicks, unless given).
+            regularization: weight of the penalty, 0 or more (0.11, 0.006 and 0.02, unless given).
             batch_size: interactions a step.
-            negatives: unseen items for each interaction; for ``"bce"`` alone.
+            negatives: unseen items for each interaction; for clicks alone.
             loop: ``validate``, ``patience``, ``higher_is_better``, ``progress`` of
                 :func:`course_utils.train.fit`, which refuses any other.
 
@@ -155,7 +157,7 @@ class MatrixFactorization(nn.Module):
             DivergedError: a loss became nan or infinite.
         """
         if loss not in _DEFAULTS:
-            raise InputError("loss", got=repr(loss), expected="'mse' or 'bce'")
+            raise InputError("loss", got=repr(loss), expected=f"one of {', '.join(_DEFAULTS)}")
         epochs = _DEFAULTS[loss]["epochs"] if epochs is None else epochs
         regularization = _DEFAULTS[loss]["regularization"] if regularization is None else regularization
         if not regularization >= 0:
@@ -169,8 +171,9 @@ class MatrixFactorization(nn.Module):
         if loss == "mse":
             objective, start = _rating_loss(regularization), float(interactions.ratings.mean())
         else:
-            objective = _click_loss(interactions, negatives, regularization, generator)
-            start = -math.log(negatives)  # log odds of one click among 1 + negatives
+            objective = _click_loss(loss, interactions, negatives, regularization, generator)
+            # the log odds of one click among 1 + negatives; pairs leave the level of the scores open
+            start = -math.log(negatives) if loss == "bce" else 0.0
         self.reset_parameters(start)
         self._loss = loss
         optimizer = torch.optim.Adam(self.parameters(), lr=lr)
@@ -183,7 +186,7 @@ class MatrixFactorization(nn.Module):
 
     @torch.no_grad()
     def score(self, users: torch.Tensor) -> torch.Tensor:
-        """Scores of all items, ``(len(users), n_items)``: ratings, or log odds after ``loss="bce"``.
+        """Scores of all items, ``(len(users), n_items)``: ratings, log odds after ``"bce"``, no unit after ``"bpr"``.
 
         A model that was not trained scores by its start, as modules do.
 
@@ -209,8 +212,8 @@ class MatrixFactorization(nn.Module):
         Raises:
             InputError: a code is unknown, or the model was trained on clicks and so knows no ratings.
         """
-        if self._loss == "bce":
-            raise InputError("loss", got="'bce'", expected="'mse': clicks say nothing about ratings")
+        if self._loss != "mse":
+            raise InputError("loss", got=repr(self._loss), expected="'mse': clicks say nothing about ratings")
         return self(check_codes(users, self.n_users, "users"), check_codes(items, self.n_items, "items"))
 
 
@@ -226,9 +229,9 @@ def _rating_loss(regularization: float) -> train.Loss:
 
 
 def _click_loss(
-    interactions: Interactions, negatives: int, regularization: float, generator: torch.Generator
+    name: str, interactions: Interactions, negatives: int, regularization: float, generator: torch.Generator
 ) -> train.Loss:
-    """Cross entropy of each click against fresh unseen items of the same user, and the penalty."""
+    """Each click against fresh unseen items of the same user, one by one or in pairs, and the penalty."""
     if negatives < 1:
         raise InputError("negatives", got=negatives, expected="at least 1")
 
@@ -236,10 +239,14 @@ def _click_loss(
         unseen = sampling.uniform(interactions, batch[0], negatives, generator=generator)
         users = batch[0][:, None]  # (B, 1)
         items = torch.cat([batch[1][:, None], unseen], dim=1)  # (B, 1 + negatives)
-        logits = module(users, items)
-        clicked = torch.zeros_like(logits)
-        clicked[:, 0] = 1.0
-        error = binary_cross_entropy_with_logits(logits, clicked)
-        return {"bce": error, "penalty": regularization * module.penalty(users, items)}
+        scores = module(users, items)
+        if name == "bce":
+            clicked = torch.zeros_like(scores)
+            clicked[:, 0] = 1.0
+            error = binary_cross_entropy_with_logits(scores, clicked)
+        else:
+            positive, negative = scores[:, :1], scores[:, 1:]
+            error = losses.bpr_loss(positive.expand_as(negative), negative)
+        return {name: error, "penalty": regularization * module.penalty(users, items)}
 
     return loss

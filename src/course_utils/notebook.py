@@ -47,7 +47,8 @@ def setup(
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     torch.set_default_dtype(dtype)
-    torch.set_default_device(device)
+    # None is the CPU too, without the mode that asks each call for its device: a sixth of the training time
+    torch.set_default_device(None if torch.device(device).type == "cpu" else device)
     threads = threads or int(os.environ.get("COURSE_THREADS", 0))
     if threads:
         torch.set_num_threads(threads)

@@ -1,0 +1,5 @@
+"""The tables of DLRM, within DLRM (chapter 7)."""
+
+from _dlrm import draw
+
+draw(__file__, "embeddings")
