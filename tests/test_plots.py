@@ -63,6 +63,13 @@ def test_spread_bars_puts_first_label_on_top_and_prints_values():
     plt.close(fig)
 
 
+def test_spread_bars_prints_beside_a_negative_bar():
+    fig, ax = plt.subplots()
+    plots.spread_bars(ax, ["a", "b"], [0.5, -0.25])
+    assert [t.xy[0] for t in ax.texts] == [0.5, 0]
+    plt.close(fig)
+
+
 def test_label_ends_keeps_labels_apart():
     fig, ax = plt.subplots()
     for name, end in (("a", 1.0), ("b", 1.0), ("c", 0.0)):

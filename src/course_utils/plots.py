@@ -66,7 +66,7 @@ def spread_bars(
         rows, means, xerr=spreads, color=colors, height=0.66, error_kw={"ecolor": "#222222", "capsize": 3}
     )
     for row, mean in zip(rows, means, strict=True):
-        reach = mean + (0 if spreads is None else spreads[row])
+        reach = max(mean + (0 if spreads is None else spreads[row]), 0)  # beside a negative bar, not on it
         axes.annotate(
             f"{mean:.{digits}f}",
             (reach, row),
