@@ -204,6 +204,9 @@ def visit(page: Page, target: Path | str) -> None:
 COLOUR_RULES = ("color-contrast", "link-in-text-block")
 """The rules of axe that can tell a dark page from the same page in light."""
 
+WIDTH_RULES = ("target-size", "scrollable-region-focusable", "link-in-text-block")
+"""The rules of axe that can tell a narrow page from the same page on a desk."""
+
 
 def axe_violations(page: Page, context: str | None = None, *, rules: Sequence[str] = ()) -> list[str]:
     """Axe (WCAG 2.0, 2.1, 2.2, levels A and AA) on the open page, which loses what repeats: do this last.
