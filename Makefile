@@ -29,8 +29,8 @@ results: .venv/ready      ## run all experiments and rewrite results/
 lab: .venv/ready          ## JupyterLab on the notebooks
 	.venv/bin/jupyter lab notebooks
 
-bench: .venv/ready        ## time against peers (never part of test)
-	$(RUN) tools/run_all.py benchmarks
+bench: .venv/ready        ## time against peers, in book/benchmarks.md (never part of test)
+	$(RUN) tools/bench.py
 
 lock: .venv/ready         ## write the versions of .venv into requirements.lock
 	$(RUN) tools/environment.py lock

@@ -1,7 +1,8 @@
 """How fast is one iteration of implicit ALS beside the library ``implicit``, in the same run?
 
-    python benchmarks/als.py                 # all questions, some minutes
+    python benchmarks/als.py
     python benchmarks/als.py --repeats 3 --only movielens
+    python benchmarks/als.py --only growth   # how the cost of one iteration grows, some minutes
 
 Both sides run on one thread in float32 with 64 factors, from the same start, by turns. A time is the processor time
 of one iteration (users and items), the median over the iterations of a fit. A ratio is the median over the
@@ -11,24 +12,23 @@ to the caches: trust the ratios, not the milliseconds. The loss is the objective
 
 from __future__ import annotations
 
-import argparse
-import os
+from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
 from time import process_time
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"  # before numpy and torch are loaded
+from _timing import Row, compare, parser, peer, report, show_times, turns
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from implicit.cpu.als import AlternatingLeastSquares  # noqa: E402
-from scipy import sparse  # noqa: E402
+# isort: split
+import numpy as np
+import torch
+from _data import power_law
+from scipy import sparse
 
-from course_utils.data import load_movielens  # noqa: E402
-from course_utils.implicit_als import implicit_cg, implicit_cholesky, implicit_loss  # noqa: E402
-from course_utils.interactions import Interactions  # noqa: E402
-from course_utils.least_squares import Rows  # noqa: E402
+from course_utils.data import load_movielens
+from course_utils.implicit_als import implicit_cg, implicit_cholesky, implicit_loss
+from course_utils.interactions import Interactions
+from course_utils.least_squares import Rows
 
 FACTORS, REGULARIZATION = 64, 40.0
 
@@ -38,19 +38,10 @@ def movielens() -> sparse.csr_array:
     return 1.25 * Interactions.from_frame(load_movielens().ratings).csr()
 
 
-def power_law(n_users: int, n_items: int, n_entries: int, seed: int = 0) -> sparse.csr_array:
-    """Random entries of extra confidence 4; activity and popularity fall like a power of the rank."""
-    rng = np.random.default_rng(seed)
-    found = np.empty(0, np.int64)
-    while len(found) < n_entries:  # popular cells come up twice: draw until enough different ones are there
-        codes = []
-        for size, power in ((n_users, 0.7), (n_items, 0.9)):
-            weight = (np.arange(size) + 10.0) ** -power
-            codes.append(rng.choice(size, n_entries, p=weight / weight.sum()))
-        found = np.unique(np.concatenate([found, codes[0] * n_items + codes[1]]))
-    users, items = np.divmod(rng.permutation(found)[:n_entries], n_items)
-    users, items = rng.permutation(n_users)[users], rng.permutation(n_items)[items]
-    return sparse.csr_array((np.full(n_entries, 4.0), (users, items)), shape=(n_users, n_items))
+def confidence(n_users: int, n_items: int, n_entries: int) -> sparse.csr_array:
+    """Random entries of extra confidence 4."""
+    pairs = power_law(n_users, n_items, n_entries)
+    return sparse.csr_array((np.full(n_entries, 4.0), pairs), shape=(n_users, n_items))
 
 
 def both_sides(matrix: sparse.csr_array) -> tuple[Rows, Rows]:
@@ -83,14 +74,16 @@ def ours(sides: tuple[Rows, Rows], matrix: sparse.csr_array, solver: str, iterat
 
 
 def theirs(matrix: sparse.csr_array, solver: str, iterations: int) -> tuple:
+    from implicit.cpu.als import AlternatingLeastSquares
+
     model = AlternatingLeastSquares(
         FACTORS, REGULARIZATION, alpha=1.0, iterations=iterations, use_cg=solver == "cg", num_threads=1
     )
     model.user_factors, model.item_factors = starts(matrix)
-    confidence = sparse.csr_matrix(matrix).astype(np.float32)
-    confidence.data += 1
+    whole = sparse.csr_matrix(matrix).astype(np.float32)
+    whole.data += 1
     ticks = []
-    model.fit(confidence, show_progress=False, callback=lambda *_: ticks.append(process_time()))
+    model.fit(whole, show_progress=False, callback=lambda *_: ticks.append(process_time()))
     return median(np.diff(ticks)), torch.from_numpy(model.user_factors), torch.from_numpy(model.item_factors)
 
 
@@ -105,22 +98,36 @@ def triad() -> float:
     return 3 * a.nbytes / best / 1e9
 
 
-def against_implicit(name: str, matrix: sparse.csr_array, solver: str, iterations: int, repeats: int) -> None:
-    sides = both_sides(matrix)
-    mine, peer, ratios = [], [], []
-    for _ in range(repeats):
-        a, X, Y = ours(sides, matrix, solver, iterations)
-        b, U, V = theirs(matrix, solver, iterations)
-        mine.append(a)
-        peer.append(b)
-        ratios.append(a / b)
+def against_implicit(
+    name: str, matrix: sparse.csr_array, solver: str, iterations: int, repeats: int, goal: float
+) -> Row:
+    """By turns, each side a fit from the same start; and the two losses, which must agree to a thousandth."""
+    sides, last = both_sides(matrix), {}
+
+    def side(fit: Callable, label: str, data: object) -> Callable[[], float]:
+        def run() -> float:
+            seconds, *last[label] = fit(data, solver, iterations)
+            return seconds
+
+        return run
+
+    there = peer("implicit", lambda: __import__("implicit.cpu.als"))
+    running = {"ours": side(lambda *rest: ours(sides, *rest), "ours", matrix)}
+    if there:
+        running["implicit"] = side(theirs, "implicit", matrix)
+    times = turns(running, repeats, warm_up=False)
     exact = replace(sides[0], values=sides[0].values.double())
-    losses = [implicit_loss(exact, x.double(), y.double(), REGULARIZATION) for x, y in ((X, Y), (U, V))]
-    print(
-        f"| {name}, {solver} | {1e3 * median(mine):.1f} | {1e3 * median(peer):.1f} | {median(ratios):.2f} "
-        f"| {min(ratios):.2f} to {max(ratios):.2f} | {losses[0] / losses[1]:.5f} |",
-        flush=True,
-    )
+    losses = {
+        label: implicit_loss(exact, *(x.double() for x in factors), REGULARIZATION)
+        for label, factors in last.items()
+    }
+    question = f"implicit ALS, {'two steps of CG' if solver == 'cg' else 'exact'}, an iteration, {name}"
+    show_times(question, times)
+    if not there:
+        return compare(times, question, "ours", "implicit", goal=goal)
+    relative = losses["ours"] / losses["implicit"]
+    assert relative < 1.001, f"our loss is {relative:.5f} of theirs"
+    return compare(times, question, "ours", "implicit", goal=goal, note=f"loss {relative:.4f} of theirs")
 
 
 def growth(shapes: list[tuple[int, int, int]], bandwidth: float) -> None:
@@ -129,7 +136,7 @@ def growth(shapes: list[tuple[int, int, int]], bandwidth: float) -> None:
     )
     print("|---|---|---|---|---|---|---|")
     for n_users, n_items, n_entries in shapes:
-        matrix = power_law(n_users, n_items, n_entries)
+        matrix = confidence(n_users, n_items, n_entries)
         time = ours(both_sides(matrix), matrix, "cg", 5)[0]
         peer = theirs(matrix, "cg", 4)[0]
         # A half-step fetches a vector an entry five times: three products on entries, two CSR products.
@@ -141,32 +148,35 @@ def growth(shapes: list[tuple[int, int, int]], bandwidth: float) -> None:
         )
 
 
+def show_growth() -> None:
+    bandwidth, sizes = triad(), (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+    print(f"\nMemory bandwidth of one thread in this run (triad): {bandwidth:.0f} GB/s.")
+    print(
+        "\nOne shape, more entries: a fixed cost for the 25,000 vectors, then time grows with the entries.\n"
+    )
+    growth([(20_000, 5_000, n) for n in sizes], bandwidth)
+    print("\nMore users and items too: the vectors leave the caches, and an entry costs more.\n")
+    growth([(n // 50, n // 200, n) for n in sizes], bandwidth)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, help="repetitions of each comparison")
-    parser.add_argument("--only", choices=["movielens", "power-law", "growth"], help="one part alone")
-    options = parser.parse_args()
+    arguments = parser(__doc__, repeats=5)
+    arguments.add_argument("--only", choices=["movielens", "power-law", "growth"], help="one part alone")
+    options = arguments.parse_args()
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
-    if options.only != "growth":
-        print("| matrix, solver | ours, ms | implicit, ms | ratio | range | loss, ours / theirs |")
-        print("|---|---|---|---|---|---|")
-    if options.only in (None, "movielens"):
-        for solver in ("cg", "cholesky"):
-            against_implicit("MovieLens-100K", movielens(), solver, 15, options.repeats)
-    if options.only in (None, "power-law"):
-        matrix = power_law(20_000, 5_000, 1_000_000)
-        against_implicit("20,000 x 5,000, 10^6 entries", matrix, "cg", 15, options.repeats)
-        against_implicit("20,000 x 5,000, 10^6 entries", matrix, "cholesky", 3, min(3, options.repeats))
-    if options.only in (None, "growth"):
-        bandwidth, sizes = triad(), (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
-        print(f"\nMemory bandwidth of one thread in this run (triad): {bandwidth:.0f} GB/s.")
-        print(
-            "\nOne shape, more entries: a fixed cost for the 25,000 vectors, then time grows with the entries.\n"
-        )
-        growth([(20_000, 5_000, n) for n in sizes], bandwidth)
-        print("\nMore users and items too: the vectors leave the caches, and an entry costs more.\n")
-        growth([(n // 50, n // 200, n) for n in sizes], bandwidth)
+    rows, name = [], "MovieLens-100K"
+    if options.only == "growth":
+        return show_growth()
+    if options.only != "power-law":
+        rows.append(against_implicit(name, movielens(), "cg", 15, options.repeats, 0.6))
+        rows.append(against_implicit(name, movielens(), "cholesky", 9, options.repeats, 0.5))
+    if options.only != "movielens":
+        name, matrix = "20,000 x 5,000, 10^6 entries", confidence(20_000, 5_000, 1_000_000)
+        repeats = min(3, options.repeats)
+        rows.append(against_implicit(name, matrix, "cg", 11, repeats, 0.75))
+        rows.append(against_implicit(name, matrix, "cholesky", 3, repeats, 0.5))
+    report(rows)
 
 
 if __name__ == "__main__":

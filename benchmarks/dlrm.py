@@ -1,10 +1,10 @@
 """How fast is a training step of DLRM beside the usual ways to build it, in the same run?
 
-    python benchmarks/dlrm.py                # all questions, some minutes, on a quiet machine
-    python benchmarks/dlrm.py --threads 1 --float32          # on a busy machine
+    python benchmarks/dlrm.py                # two threads where the machine is quiet, one where it is busy
+    python benchmarks/dlrm.py --threads 1 --float32
 
 Criteo's shape: 26 categorical features of 100,000 codes each, 13 dense ones, embeddings of width 16, bottom MLP
-13-512-256-64-16, top MLP 367-512-256-1, batches of 2,048, float32, two threads. Sides:
+13-512-256-64-16, top MLP 367-512-256-1, batches of 2,048, float32. Sides:
 
 - ``bags, sparse, SGD``: facebookresearch/dlrm's construction, written here from its description: 26 EmbeddingBags with
   sparse gradients, a batched product with the lower triangle picked by two index lists, a sigmoid and the cross entropy
@@ -16,19 +16,21 @@ Criteo's shape: 26 categorical features of 100,000 codes each, 13 dense ones, em
 
 The sides take turns: each repetition runs some steps of each, on the same batches. A time is the median over the
 steps of a repetition: wall time, or with one thread processor time, which leaves out the waiting for other programs.
-A ratio is taken within a repetition. The table gives the median over the repetitions and the range. Before any
-timing, one step from the same weights must give all float32 sides the same loss.
+Before any timing, one step from the same weights must give all float32 sides the same loss.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
-from time import perf_counter, process_time
+from time import perf_counter
 
+from _timing import Times, clock, compare, parser, quiet, report, show_times, timed, turns
+
+# isort: split
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -165,7 +167,7 @@ class World:
         return dense, codes, (torch.rand(BATCH, generator=g) < logits.sigmoid()).float()
 
 
-def turns(repeats: int, steps: int, with_half: bool) -> dict[str, list[float]]:
+def measure(repeats: int, steps: int, with_half: bool) -> Times:
     """Seconds a step of each side, one median a repetition."""
     world, table = World(), sides(with_half)
     batches = [world.batch() for _ in range(steps)]
@@ -175,17 +177,13 @@ def turns(repeats: int, steps: int, with_half: bool) -> dict[str, list[float]]:
     exact = [name for name in table if "bfloat16" not in name]
     assert max(abs(first[name] - first[exact[0]]) for name in exact) < 1e-5, first
     assert abs(second["ours, SGD"] - second["bags, sparse, SGD"]) < 1e-5, second
-    clock = process_time if torch.get_num_threads() == 1 else perf_counter
-    times: dict[str, list[float]] = {name: [] for name in table}
-    for _ in range(repeats):
-        for name, (step, flipped) in table.items():
-            spent = []
-            for batch in by_feature if flipped else batches:
-                begin = clock()
-                step(batch)
-                spent.append(clock() - begin)
-            times[name].append(median(spent))
-    return times
+    watch = clock(torch.get_num_threads())
+
+    def side(step: Callable[[Batch], float], flipped: bool) -> Callable[[], float]:
+        mine = by_feature if flipped else batches
+        return lambda: median(timed(step, batch, clock=watch)[1] for batch in mine)
+
+    return turns({name: side(*how) for name, how in table.items()}, repeats, warm_up=False)
 
 
 def held_out(half: bool, steps: int) -> float:
@@ -215,38 +213,36 @@ def matrix_speed(dtype: torch.dtype) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=11, help="repetitions of each comparison")
-    parser.add_argument("--steps", type=int, default=5, help="steps of each side in a repetition")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--float32", action="store_true", help="leave bfloat16 out")
-    parser.add_argument("--train", type=int, default=60, help="steps before the two log losses")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    arguments = parser(__doc__, repeats=11)
+    arguments.add_argument("--steps", type=int, default=5, help="steps of each side in a repetition")
+    arguments.add_argument("--threads", type=int, help="two where the machine is quiet, else one")
+    arguments.add_argument("--float32", action="store_true", help="leave bfloat16 out")
+    arguments.add_argument("--train", type=int, default=60, help="steps before the two log losses")
+    options = arguments.parse_args()
+    threads = options.threads or (2 if quiet() and (os.cpu_count() or 1) > 1 else 1)
+    warnings.filterwarnings("ignore", message="Sparse invariant checks")
+    torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
     speed = {dtype: matrix_speed(dtype) for dtype in (torch.float32, torch.bfloat16)}
-    print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
     print("matrix product:", ", ".join(f"{s:.0f} GFLOP/s in {d}" for d, s in speed.items()))
-    times = turns(options.repeats, options.steps, not options.float32)
-    print("\n| step | ms, median | range |\n|---|---|---|")
-    for name, spent in times.items():
-        print(f"| {name} | {1e3 * median(spent):.1f} | {1e3 * min(spent):.1f} to {1e3 * max(spent):.1f} |")
-    print("\n| question | ratio, median | range |\n|---|---|---|")
-    for one, other in (
-        ("ours, SGD", "bags, sparse, SGD"),
-        ("ours, Adagrad", "bags, dense, Adagrad"),
-        ("ours, Adagrad", "bags, sparse, Adagrad"),
-        ("ours, SGD, bfloat16", "ours, SGD"),
-    ):
-        if one not in times:
-            continue
-        ratios = [a / b for a, b in zip(times[one], times[other], strict=True)]
-        print(f"| {one} / {other} | {median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} |")
+    threads = f"{threads} thread{'s'[: threads - 1]}"
+    question = "DLRM, a training step of Criteo's shape"
+    times = measure(options.repeats, options.steps, not options.float32)
+    show_times(f"{question}, {threads}", times)
+    rows = [
+        compare(times, question, *sides, goal=goal, note=threads)
+        for *sides, goal in (
+            ("ours, SGD", "bags, sparse, SGD", 0.9),
+            ("ours, Adagrad", "bags, dense, Adagrad", 0.3),
+            ("ours, Adagrad", "bags, sparse, Adagrad", None),
+        )
+    ]
     if not options.float32:
         losses = [held_out(half, options.train) for half in (False, True)]
-        print(f"\nLog loss after {options.train} steps: float32 {losses[0]:.4f}, bfloat16 {losses[1]:.4f}")
-    print(f"load {os.getloadavg()[0]:.1f}")
+        note = f"{threads}; log loss {losses[0]:.4f} and {losses[1]:.4f} in bfloat16"
+        rows.append(compare(times, question, "ours, SGD, bfloat16", "ours, SGD", goal=0.65, note=note))
+    report(rows)
 
 
 if __name__ == "__main__":

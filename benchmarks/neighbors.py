@@ -1,24 +1,21 @@
 """Neighbourhood models beside Surprise and implicit: error, list quality and time, in one run.
 
-    python benchmarks/neighbors.py [--folds 5] [--repeats 3]
+    python benchmarks/neighbors.py [--folds 5] [--repeats 1]
 
 Each repetition runs every model once on every fold, one after the other, so that a busy minute hits all of them.
 A time is fit plus prediction on one thread, from data already in the library's own form. Seconds are medians over
-the repetitions and folds; trust the ratio of one run, not the seconds. Peers: ``pip install scikit-surprise implicit``.
+the repetitions and folds; trust the ratio of one run, not the seconds. The peers are Surprise and implicit.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import product
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from _timing import Row, compare, parser, peer, report, timed
 
+# isort: split
 import numpy as np
 import pandas as pd
 import torch
@@ -34,11 +31,9 @@ from course_utils.neighbors import EASE, ItemKNN, UserKNN, similarities
 Rows = dict[str, list[tuple[float, float]]]  # quality and seconds of each run, by model
 RATING_MODELS = {
     "BiasModel()": BiasModel,
-    "ItemKNN(similarity='adjusted_cosine', shrinkage=25)": lambda: ItemKNN(
-        similarity="adjusted_cosine", shrinkage=25
-    ),
+    "ItemKNN, adjusted cosine": lambda: ItemKNN(similarity="adjusted_cosine", shrinkage=25),
     "ItemKNN()": ItemKNN,
-    "UserKNN(similarity='pearson', shrinkage=25)": lambda: UserKNN(similarity="pearson", shrinkage=25),
+    "UserKNN, pearson": lambda: UserKNN(similarity="pearson", shrinkage=25),
     "UserKNN()": UserKNN,
 }
 LIST_MODELS = {
@@ -50,36 +45,32 @@ LIST_MODELS = {
 
 
 def surprise_models() -> dict[str, Callable]:
-    """Surprise's neighbourhood models, or none with a line that says so."""
-    try:
+    """Surprise's neighbourhood models, none where it cannot be imported."""
+
+    def load() -> dict[str, Callable]:
         from surprise import KNNBaseline
-    except ImportError as error:
-        print(f"skipped: Surprise ({error}); pip install scikit-surprise\n")
-        return {}
-    best = {"name": "pearson_baseline", "user_based": False}
-    return {
-        "Surprise item KNNBaseline, pearson_baseline": lambda: KNNBaseline(sim_options=best, verbose=False),
-        "Surprise KNNBaseline()": lambda: KNNBaseline(verbose=False),
-    }
+
+        best = {"name": "pearson_baseline", "user_based": False}
+        return {
+            "Surprise item KNNBaseline": lambda: KNNBaseline(sim_options=best, verbose=False),
+            "Surprise KNNBaseline()": lambda: KNNBaseline(verbose=False),
+        }
+
+    return peer("Surprise", load) or {}
 
 
 def implicit_models() -> dict[str, Callable]:
-    """The item neighbours of implicit, or none with a line that says so."""
-    try:
-        from implicit import nearest_neighbours as peer
-    except ImportError as error:
-        print(f"skipped: implicit ({error}); pip install implicit\n")
-        return {}
-    return {
-        "implicit CosineRecommender(20)": lambda: peer.CosineRecommender(K=20, num_threads=1),
-        "implicit TFIDFRecommender(20)": lambda: peer.TFIDFRecommender(K=20, num_threads=1),
-    }
+    """The item neighbours of implicit, none where it cannot be imported."""
 
+    def load() -> dict[str, Callable]:
+        from implicit import nearest_neighbours as theirs
 
-def timed(run: Callable, *arguments: object) -> tuple[object, float]:
-    """What the call gave, and its seconds of CPU: on a shared machine they repeat better than the clock on the wall."""
-    start = time.process_time()
-    return run(*arguments), time.process_time() - start
+        return {
+            "implicit CosineRecommender(20)": lambda: theirs.CosineRecommender(K=20, num_threads=1),
+            "implicit TFIDFRecommender(20)": lambda: theirs.TFIDFRecommender(K=20, num_threads=1),
+        }
+
+    return peer("implicit", load) or {}
 
 
 def surprise_data(train: Interactions, test: Interactions) -> tuple[object, list]:
@@ -162,38 +153,50 @@ def scale_rows(repeats: int) -> Rows:
     }
 
 
-def show(title: str, measure: str, rows: Rows, reference: str) -> None:
-    """One Markdown table; ratios pair runs of the same fold and repetition (of the first row without the peer)."""
-    reference = reference if reference in rows else next(iter(rows))
-    base = np.array([seconds for _, seconds in rows[reference]])
-    print(f"{title} (ratio 1: {reference})\n")
-    print(f"| model | {measure} | sd | seconds | median ratio | worst |\n|---|---|---|---|---|---|")
+def show(title: str, measure: str, rows: Rows) -> None:
+    """One Markdown table."""
+    print(f"\n{title}\n")
+    print(f"| model | {measure} | sd | seconds | range |\n|---|---|---|---|---|")
     for name, values in rows.items():
         quality, seconds = np.array(values).T
         spread = quality.std() * np.sqrt(len(quality) / max(1, len(quality) - 1))
-        ratio = seconds / base
         print(
             f"| {name} | {quality.mean():.4f} | {spread:.4f} | {np.median(seconds):.2f} "
-            f"| {np.median(ratio):.2f} | {ratio.max():.2f} |"
+            f"| {seconds.min():.2f} to {seconds.max():.2f} |"
         )
-    print()
+
+
+def answer(question: str, measure: str, rows: Rows, ours: str, theirs: str) -> Row:
+    """Ratio of the seconds, run by run, and the two qualities, without which a time says little."""
+    quality = [
+        f"{np.mean([found for found, _ in rows[name]]):.3f}" for name in (ours, theirs) if name in rows
+    ]
+    times = {name: [seconds for _, seconds in values] for name, values in rows.items()}
+    return compare(times, question, ours, theirs, note=f"{measure} {' and '.join(quality)}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    arguments = parser(__doc__, repeats=1)
+    arguments.add_argument("--folds", type=int, default=5)
+    options = arguments.parse_args()
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
-    title = f"Ratings, k_fold(seed=0), {options.folds} fold(s) x {options.repeats} repetition(s)"
-    peer = "Surprise item KNNBaseline, pearson_baseline"
-    show(title, "RMSE", rating_rows(options.folds, options.repeats), peer)
-    title = f"Lists, random_split, seeds 0, 1, 2 x {options.repeats} repetition(s), all ratings positive"
-    show(title, "NDCG@10", list_rows(options.repeats), "implicit CosineRecommender(20)")
-    show("Scale, one thread", "interactions", scale_rows(options.repeats), "")
+    found = rating_rows(options.folds, options.repeats)
+    show(f"Ratings, k_fold(seed=0), {options.folds} fold(s) x {options.repeats} turn(s)", "RMSE", found)
+    question = "fit and predict ratings, MovieLens-100K"
+    rows = [
+        answer(question, "RMSE", found, "ItemKNN, adjusted cosine", "Surprise item KNNBaseline"),
+        answer(question, "RMSE", found, "UserKNN()", "Surprise KNNBaseline()"),
+    ]
+    found = list_rows(options.repeats)
+    show(f"Lists, random_split, seeds 0, 1, 2 x {options.repeats} turn(s), all positive", "NDCG@10", found)
+    question = "fit and ten items a user, MovieLens-100K"
+    rows += [
+        answer(question, "NDCG@10", found, "ItemKNN()", "implicit CosineRecommender(20)"),
+        answer(question, "NDCG@10", found, "EASE()", "implicit CosineRecommender(20)"),
+    ]
+    show("Scale: all item cosines of 20,000 users and 5,000 items", "entries", scale_rows(options.repeats))
+    report(rows)
 
 
 if __name__ == "__main__":

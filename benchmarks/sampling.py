@@ -1,28 +1,25 @@
 """How fast do the samplers draw, beside PyTorch Geometric and beside drawing again on a collision?
 
-    python benchmarks/sampling.py [--repeats 7] [--triples 1000000]
+    python benchmarks/sampling.py [--repeats 5] [--triples 1000000]
 
-A triple is a user, one of the user's items, and a negative. All run on one thread (``OMP_NUM_THREADS=2`` asks for
-two), by turns, on MovieLens-100K and on a matrix of 20,000 x 5,000 with 10^6 entries. Times are processor seconds for
-all triples, medians over the repetitions; a ratio is the median of ours divided by rejection in numpy, which is how
+A triple is a user, one of the user's items, and a negative. All run on one thread, by turns, on MovieLens-100K and on
+a matrix of 20,000 x 5,000 with 10^6 entries. Times are processor time for all triples. Rejection in numpy is how
 RecBole draws. Mining chooses one of a pool of five uniform candidates; its time includes the draw of the pool, not the
-scores, which are the model's. One batch of 1,000 makes 10^6 triples in the batch. The last column counts negatives
-that are training positives: it must be 0.
+scores, which are the model's. One batch of 1,000 makes 10^6 triples in the batch. A sampler that draws a training
+positive stops the run.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Callable
-from statistics import median
-from time import process_time
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from _timing import Row, Times, compare, parser, report, show_times, timed, turns
 
+# isort: split
 import numpy as np
 import pandas as pd
 import torch
+from _data import power_law
 from torch_geometric.utils import structured_negative_sampling
 
 from course_utils import sampling
@@ -32,19 +29,11 @@ from course_utils.interactions import Interactions
 Run = Callable[[], torch.Tensor | np.ndarray]
 
 
-def power_law(n_users: int, n_items: int, n_entries: int) -> Interactions:
-    """Random distinct pairs; activity and popularity fall like a power of the rank."""
-    rng = np.random.default_rng(0)
-    found = np.empty(0, np.int64)
-    while len(found) < n_entries:
-        codes = []
-        for size, power in ((n_users, 0.7), (n_items, 0.9)):
-            weight = (np.arange(size) + 10.0) ** -power
-            codes.append(rng.choice(size, n_entries, p=weight / weight.sum()))
-        found = np.unique(np.concatenate([found, codes[0] * n_items + codes[1]]))
-    users, items = np.divmod(rng.permutation(found)[:n_entries], n_items)
+def large() -> Interactions:
+    """20,000 users, 5,000 items, 10^6 random pairs."""
+    users, items = power_law(20_000, 5_000, 1_000_000)
     frame = pd.DataFrame({"user_id": users, "item_id": items})
-    return Interactions.from_frame(frame, user_ids=np.arange(n_users), item_ids=np.arange(n_items))
+    return Interactions.from_frame(frame, user_ids=np.arange(20_000), item_ids=np.arange(5_000))
 
 
 def rejection(data: Interactions, users: np.ndarray, chance: np.ndarray | None, seed: int) -> np.ndarray:
@@ -86,41 +75,53 @@ def runs(data: Interactions, rows: torch.Tensor) -> dict[str, Run]:
     }
 
 
-def compare(name: str, data: Interactions, triples: int, repeats: int) -> None:
-    """One table."""
+def against(name: str, data: Interactions, triples: int, repeats: int) -> list[Row]:
+    """Times of all samplers by turns; none may draw a training positive."""
     generator = torch.Generator().manual_seed(0)
     rows = torch.randperm(triples, generator=generator) % len(data)  # every pair, about equally often
     known = torch.from_numpy(np.unique(data.users.numpy() * data.n_items + data.items.numpy()))
-    seconds: dict[str, list[float]] = {}
-    wrong: dict[str, str] = {}
-    for _ in range(repeats):
-        for label, run in runs(data, rows).items():
-            begin = process_time()
-            drawn = torch.as_tensor(run())
-            seconds.setdefault(label, []).append(process_time() - begin)
+
+    def side(label: str, run: Run) -> Callable[[], float]:
+        def once() -> float:
+            drawn, seconds = timed(run)
+            drawn = torch.as_tensor(drawn)
             if drawn.numel() == triples and drawn.dtype == torch.long:
                 pairs = data.users[rows] * data.n_items + drawn.flatten()
-                wrong[label] = f"{int(torch.isin(pairs, known).sum())}"
-    base = seconds["numpy, rejection, uniform"]
-    print(f"\n{name}: {triples:,} triples, {torch.get_num_threads()} thread(s)\n")
-    print("| sampler | seconds | ratio | positives among them |\n|---|---|---|---|")
-    for label, values in seconds.items():
-        ratio = median(a / b for a, b in zip(values, base, strict=True))
-        print(f"| {label} | {median(values):.3f} | {ratio:.2f} | {wrong.get(label, '-')} |")
+                assert not torch.isin(pairs, known).any(), f"{label} drew training positives"
+            return seconds
+
+        return once
+
+    sides = {label: side(label, run) for label, run in runs(data, rows).items()}
+    times = turns(sides, repeats, warm_up=False)
+    title = f"{triples:,} triples, {name}"
+    show_times(title, times)
+    return answers(title, times)
+
+
+def answers(title: str, times: Times) -> list[Row]:
+    """Each sampler beside its peers, and what mining costs beside the uniform draw."""
+    pairs = [
+        ("uniform", "numpy, rejection, uniform"),
+        ("popularity", "numpy, rejection, popularity"),
+        ("uniform", "PyG structured_negative_sampling"),
+        ("hard, of a pool of 5", "uniform"),
+        ("semi_hard, of a pool of 5", "uniform"),
+        ("in_batch, one batch", "uniform"),
+    ]
+    return [compare(times, f"negatives, {title}", *pair) for pair in pairs]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--triples", type=int, default=1_000_000)
-    options = parser.parse_args()
+    arguments = parser(__doc__, repeats=5)
+    arguments.add_argument("--triples", type=int, default=1_000_000)
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
-    compare(
-        "MovieLens-100K", Interactions.from_frame(load_movielens().ratings), options.triples, options.repeats
-    )
-    compare(
-        "20,000 x 5,000, 10^6 entries", power_law(20_000, 5_000, 1_000_000), options.triples, options.repeats
-    )
+    movielens = Interactions.from_frame(load_movielens().ratings)
+    rows = against("MovieLens-100K", movielens, options.triples, options.repeats)
+    rows += against("20,000 x 5,000, 10^6 entries", large(), options.triples, min(3, options.repeats))
+    report(rows)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ def movielens() -> MovieLens:
     return load_movielens()
 
 
-def write(name: str, table: pd.DataFrame, *, keys: list[str], keep_others: bool = False) -> None:
+def write(
+    name: str, table: pd.DataFrame, *, keys: list[str], keep_others: bool = False, digits: int = 6
+) -> None:
     """Write results/NAME.csv, sorted by its keys in order of first appearance.
 
     Args:
@@ -27,6 +29,7 @@ def write(name: str, table: pd.DataFrame, *, keys: list[str], keep_others: bool 
         table: the rows.
         keys: the columns that identify a row.
         keep_others: keep rows of the old table whose first key does not occur in the new one.
+        digits: decimals of the numbers.
     """
     path = RESULTS / f"{name}.csv"
     if keep_others and path.exists():
@@ -34,5 +37,5 @@ def write(name: str, table: pd.DataFrame, *, keys: list[str], keep_others: bool 
         table = pd.concat([old[~old[keys[0]].isin(table[keys[0]])], table])
     assert not table.duplicated(keys).any()
     path.parent.mkdir(exist_ok=True)
-    table.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+    table.to_csv(path, index=False, float_format=f"%.{digits}f", lineterminator="\n")
     print(f"{path.relative_to(RESULTS.parent)}: {len(table)} rows")

@@ -1,24 +1,25 @@
 """Click models on two real tasks. Chapter 8 shows ``results/clicks*.csv``.
 
 Tasks, each split in time: ``movielens`` (the latest fifth of each user's ratings is the test part, chapter 3),
-``movielens, global`` (the latest fifth of all ratings: most test users are new; the settings are those of the task
-before), ``journey`` (weeks 49 to 53 are the test part). The validation part is the end of the training part.
+``movielens, global`` (the latest fifth of all ratings: most test users are new), ``movielens, global, borrowed`` (the
+same with the settings of ``movielens``), ``journey`` (weeks 49 to 53 are the test part). The validation part is cut
+from the end of the training part in the same way as the test part from the whole.
 
-Every model has the same tuning budget, six settings, judged by log loss on the validation part, and it stops there
-too. Then it is trained anew on the whole training part, for as many epochs as were best, with three seeds or five.
+Every model has the same tuning budget, twelve settings (fourteen for the last two tasks), judged by log loss on the
+validation part. Networks stop there after five epochs without a better loss. Then a model is trained anew on the whole
+training part, for as many epochs as were best, with three seeds or five.
 
-- ``clicks``: the test measures of each seed, with the setting that was chosen; and, since the curves showed that two
-  epochs of patience are too few for it, DCN v2 with twelve epochs.
-- ``clicks_tuning``: validation log loss of each setting, seed 0.
+- ``clicks``: the test measures of each seed, with the setting that was chosen.
+- ``clicks_tuning``: validation log loss of each setting, seed 0, and what a patience of two epochs would have kept.
 - ``clicks_curves``: task ``movielens``, loss and accuracy after each epoch without stopping, seed 0.
-- ``clicks_ablation``: task ``movielens``, logistic regression without one group of features.
+- ``clicks_ablation``: task ``movielens``, without one group of features: logistic regression, and the network with the
+  lowest validation loss.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -33,10 +34,21 @@ from course_utils.dlrm import DCN, DLRM, DNN
 from course_utils.encode import Encoder, Rows, inputs
 from course_utils.fm import FactorizationMachine
 
-SEEDS = {"movielens": range(5), "movielens, global": range(3), "journey": range(3)}
+TASKS = ("movielens", "movielens, global, borrowed", "movielens, global", "journey")
+SEEDS = {task: range(5 if task == "movielens" else 3) for task in TASKS}
 D, HIDDEN = 8, [64, 32]  # embedding width and hidden layers of all networks
-SETTINGS = list(product((0.001, 0.003), (1e-5, 1e-4, 1e-3)))  # step size, weight decay
-PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # C of the linear models
+SETTINGS = (  # step size and weight decay: four pairs in the middle, and all their neighbours
+    *((0.001, decay) for decay in (3e-4, 1e-3)),
+    *((0.003, decay) for decay in (1e-4, 3e-4, 1e-3, 3e-3)),
+    *((0.01, decay) for decay in (1e-4, 3e-4, 1e-3, 3e-3)),
+    *((0.03, decay) for decay in (3e-4, 1e-3)),
+)
+PENALTIES = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 3.0, 10.0)  # C of the linear models
+MORE = {  # step size and weight decay, C: where several models chose from the edge of the others
+    "movielens, global": (((0.003, 1e-2), (0.01, 1e-2)), (0.003, 0.01)),
+    "journey": (((0.0003, 1e-3), (0.001, 3e-3)), (0.07, 0.12)),
+}
+PATIENCE, MOST = 5, 100  # epochs without a better validation loss, and epochs at most
 NETWORKS: dict[str, Callable[[int, tuple[int, ...]], nn.Module]] = {
     "FM": lambda n, sizes: FactorizationMachine(sizes, D, num_dense=n),
     "DNN": lambda n, sizes: DNN(n, sizes, D, HIDDEN),
@@ -45,7 +57,6 @@ NETWORKS: dict[str, Callable[[int, tuple[int, ...]], nn.Module]] = {
     "DCN v2": lambda n, sizes: DCN(n, sizes, D, 2, HIDDEN, version=2),
 }
 LINEAR = ("bias model", "logistic regression")
-PATIENT = "DCN v2, 12 epochs"
 GROUPS = {
     "nothing": [],
     "user and film ids": ["user_id", "item_id"],
@@ -66,7 +77,7 @@ def parts(task: str) -> Parts:
         table = clicks.journey_clicks()
         cut = [table[table["week"].between(*weeks)] for weeks in ((13, 44), (45, 48), (49, 53))]
         return (*cut, clicks.JOURNEY_FEATURES)
-    split = splits.temporal_split if task == "movielens, global" else splits.per_user_temporal
+    split = splits.temporal_split if task.startswith("movielens, global") else splits.per_user_temporal
     past, test = split(clicks.movielens_clicks(ratings))
     return (*split(past), test, clicks.MOVIELENS_FEATURES)
 
@@ -121,34 +132,53 @@ def logits_of(module: nn.Module, rows: Rows) -> torch.Tensor:
     return module(*inputs(rows.tensors()))
 
 
+def stopped(losses: pd.Series, patience: int) -> int:
+    """The epoch whose weights a patience keeps, of validation losses by epoch."""
+    best = losses.index[0]
+    for epoch, loss in losses.items():
+        if loss < losses[best]:
+            best = epoch
+        elif epoch - best >= patience:
+            break
+    return best
+
+
+def grid(task: str, name: str) -> tuple:
+    """The settings that a model may try: equally many for each model of a task."""
+    more = MORE.get(task, ((), ()))
+    return (*PENALTIES, *more[1]) if name in LINEAR else (*SETTINGS, *more[0])
+
+
 def tune(task: str, names: list[str]) -> None:
-    """Six settings for each model, on the validation part."""
+    """All settings of each model, on the validation part."""
     inner, validation, _, features = parts(task)
     past, later = encoded(features, inner, validation)
     rows = []
     for name in names:
-        for setting in PENALTIES if name in LINEAR else SETTINGS:
+        for setting in grid(task, name):
             if name in LINEAR:
-                penalty, lr, decay, epochs = setting, np.nan, np.nan, 0
-                loss = metrics.log_loss(fit_linear(name, penalty, past, later), later.labels)
+                loss = metrics.log_loss(fit_linear(name, setting, past, later), later.labels)
+                rows.append([task, name, setting, np.nan, np.nan, 0, loss, 0, loss])
             else:
-                penalty, (lr, decay) = np.nan, setting
                 stop = {
                     "validate": lambda m: metrics.log_loss(logits_of(m, later), later.labels),
-                    "patience": 2,
+                    "patience": PATIENCE,
                 }
-                _, history = fit_network(name, setting, past, seed=0, epochs=15, **stop)
-                epochs = history.attrs["best_epoch"]
-                loss = history.loc[epochs, "validation"]
-            rows.append([task, name, penalty, lr, decay, epochs, loss])
+                _, history = fit_network(name, setting, past, seed=0, epochs=MOST, **stop)
+                losses = history["validation"]
+                kept = [
+                    value for p in (PATIENCE, 2) for value in (stopped(losses, p), losses[stopped(losses, p)])
+                ]
+                assert kept[0] == history.attrs["best_epoch"]
+                rows.append([task, name, np.nan, *setting, *kept])
             print(*rows[-1], flush=True)
-    columns = ["task", "model", "C", "lr", "weight_decay", "epochs", "validation"]
+    columns = ["task", "model", "C", "lr", "weight_decay", "epochs", "validation", "epochs_2", "validation_2"]
     merge("clicks_tuning", pd.DataFrame(rows, columns=columns), ["task", "model"], columns[2:5])
 
 
 def chosen(task: str, name: str) -> pd.Series:
-    """The best of the six settings; the global split takes those of the other one."""
-    task = task.split(",")[0]
+    """The best of the settings on the validation part, or what another task borrows from ``movielens``."""
+    task = "movielens" if task.endswith("borrowed") else task
     table = pd.read_csv("results/clicks_tuning.csv")
     table = table[(table["task"] == task) & (table["model"] == name)]
     return table.loc[table["validation"].idxmin()]
@@ -191,20 +221,6 @@ def final(task: str, names: list[str]) -> None:
     merge("clicks", pd.DataFrame(rows, columns=columns), ["task", "model"], ["seed"])
 
 
-def patient(task: str, names: list[str]) -> None:
-    """DCN v2 for twelve epochs: its validation loss falls a second time after the stopping rule gave up on it."""
-    inner, validation, test, features = parts(task)
-    past, later = encoded(features, pd.concat([inner, validation]).sort_index(), test)
-    best = chosen(task, "DCN v2").copy()
-    best["epochs"] = 12
-    rows = []
-    for seed, values in seeds_of("DCN v2", best, range(3), past, later):
-        rows.append([task, PATIENT, seed, *best[["C", "lr", "weight_decay", "epochs"]], *values.values()])
-        print(*rows[-1], flush=True)
-    columns = ["task", "model", "seed", "C", "lr", "weight_decay", "epochs", *values]
-    merge("clicks", pd.DataFrame(rows, columns=columns), ["task", "model"], ["seed"])
-
-
 def ablate(task: str, names: list[str]) -> None:
     """The same models and settings without one group of features."""
     inner, validation, test, features = parts(task)
@@ -221,7 +237,7 @@ def ablate(task: str, names: list[str]) -> None:
 
 
 def curve(task: str, names: list[str]) -> None:
-    """Loss and accuracy after each of twelve epochs, on the inner training part and on the validation part."""
+    """Loss and accuracy after each of twenty epochs, on the inner training part and on the validation part."""
     inner, validation, _, features = parts(task)
     past, later = encoded(features, inner, validation)
     rows = []
@@ -233,7 +249,7 @@ def curve(task: str, names: list[str]) -> None:
                 (best["lr"], best["weight_decay"]),
                 past,
                 seed=seed,
-                epochs=12,
+                epochs=20,
                 validate=lambda m: {
                     f"{part} {measure}": measured(logits_of(m, rows), rows.labels)[measure]
                     for part, rows in (("validation", later), ("training", past))
@@ -249,7 +265,7 @@ def curve(task: str, names: list[str]) -> None:
 
 def merge(name: str, table: pd.DataFrame, replaced: list[str], more: list[str]) -> None:
     """Write a table, keeping what an earlier run wrote for other tasks and models."""
-    order = ["majority", *LINEAR, *NETWORKS, PATIENT]
+    order = ["majority", *LINEAR, *NETWORKS]
     try:
         old = pd.read_csv(f"results/{name}.csv")
     except FileNotFoundError:
@@ -264,23 +280,22 @@ def merge(name: str, table: pd.DataFrame, replaced: list[str], more: list[str]) 
     write(name, table, keys=[*replaced, *more])
 
 
-CURVES = ("DLRM", "DCN v1", "DCN v2")
-STEPS = {"tune": tune, "final": final, "ablate": ablate, "curve": curve, "patient": patient}
-TASKS = ("movielens", "movielens, global", "journey")
+CURVES = ("DNN", "DLRM", "DCN v1", "DCN v2")
+STEPS = {"tune": tune, "final": final, "ablate": ablate, "curve": curve}
 
 
 def main(step: str = "", task: str = "", *names: str) -> None:
-    """All of it (about half an hour), or one step of one task, for the models named or for all."""
+    """All of it (about half an hour on an idle core), or one step of one task, for the models named or for all."""
     if step:
         STEPS[step](task, list(names) or [*LINEAR, *NETWORKS])
         return
     for each in TASKS:
-        if each != "movielens, global":
+        if not each.endswith("borrowed"):
             tune(each, [*LINEAR, *NETWORKS])
-        final(each, [*LINEAR, "DCN v2"] if each == "movielens, global" else [*LINEAR, *NETWORKS])
-    curve("movielens", list(NETWORKS))
-    patient("movielens", [])
-    ablate("movielens", ["logistic regression"])
+        final(each, [*LINEAR, *NETWORKS])
+    curve("movielens", list(CURVES))
+    best = min(NETWORKS, key=lambda name: chosen("movielens", name)["validation"])
+    ablate("movielens", ["logistic regression", best])
 
 
 if __name__ == "__main__":

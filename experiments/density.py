@@ -1,12 +1,12 @@
 """When do neighbours help? Errors and lists against the density of the ratings. Chapter 4 shows both tables.
 
 ``results/density.csv``: RMSE of the biases alone and of k-nearest-neighbour models, k = 40, with and without
-shrinkage β = 25 in the similarities and a constant δ in the denominator (users: δ = 2, items: δ = 0.5).
+shrinkage κ = 25 in the similarities and a constant δ in the denominator (users: δ = 2, items: δ = 0.5).
 A random fifth of all ratings is put aside, 10,000 of it are the test part; the training part is thinned, each share
 inside the next larger one.
 
 ``results/density_lists.csv``: NDCG@10 of lists from ``random_split``, training parts thinned alike, the models
-as in the league table, and item kNN once more with shrinkage β = 25.
+as in the league table, and item kNN once more with shrinkage κ = 25.
 """
 
 from __future__ import annotations

@@ -5,6 +5,9 @@
 
 Top-N: ``random_split``, seeds 0, 1, 2, every rating positive, full ranking (``results/league.csv``).
 Ratings: ``k_fold(seed=0)``, five folds, pooled RMSE and MAE (``results/ratings.csv``).
+Both tables end with the gaps of the measure between two groups of users, women minus men and 35 and over minus
+younger, with 95 % intervals from resampling users. For paired tests two more tables hold one value a user:
+``results/league_users.csv`` NDCG@10, ``results/ratings_users.csv`` the sum of squared errors.
 A new model needs one line in one of the two dictionaries, or in both.
 """
 
@@ -14,24 +17,35 @@ import sys
 from collections.abc import Callable
 from typing import Self
 
+import numpy as np
 import pandas as pd
+import torch
 from _tables import SEEDS, movielens, write
 
-from course_utils import evaluate, splits
+from course_utils import evaluate, fairness, splits
 from course_utils.als import ALS, BayesianMF, ImplicitALS
 from course_utils.baselines import BiasModel, Popularity, Random, RecentPopularity
 from course_utils.baskets import RuleRecommender
 from course_utils.content import ContentBased, Hybrid, item_features
-from course_utils.data import load_movielens
+from course_utils.context_fm import ContextFM, user_features
+from course_utils.data import MovieLens, load_movielens
 from course_utils.graph import GCNRecommender, LightGCN
 from course_utils.interactions import Interactions
 from course_utils.mf import MatrixFactorization
 from course_utils.neighbors import EASE, ItemKNN, UserKNN
+from course_utils.two_tower import TwoTower
 
 
 def content_based() -> ContentBased:
     """The content-based model on all descriptions of the catalogue."""
     return ContentBased(item_features(load_movielens().items))
+
+
+def descriptions() -> dict[str, np.ndarray]:
+    """What is known of users and films, for models that take both."""
+    data = load_movielens()
+    films = item_features(data.items, titles=0).matrix.toarray()
+    return {"user_features": user_features(data.users), "item_features": films}
 
 
 USERS, ITEMS = 943, 1682  # the embedding model makes its tables before it sees data
@@ -69,6 +83,7 @@ TOP_N: dict[str, Callable[[int], evaluate.Recommender]] = {
     "MF (BPR)": lambda seed: PairEmbeddings(USERS, ITEMS, seed=seed),
     "GCN": lambda seed: GCNRecommender(USERS, ITEMS, seed=seed),
     "LightGCN": lambda seed: LightGCN(USERS, ITEMS, seed=seed),
+    "two-tower": lambda seed: TwoTower(USERS, ITEMS, **descriptions(), seed=seed),
 }
 RATINGS: dict[str, Callable[[int], evaluate.RatingModel]] = {
     "bias model": lambda seed: BiasModel(),
@@ -77,34 +92,68 @@ RATINGS: dict[str, Callable[[int], evaluate.RatingModel]] = {
     "ALS": lambda seed: ALS(seed=seed),
     "BayesianMF": lambda seed: BayesianMF(seed=seed),
     "MF (embeddings)": lambda seed: MatrixFactorization(USERS, ITEMS, seed=seed),
+    "FM with context": lambda seed: ContextFM(**descriptions(), seed=seed),
 }
 
 
-def top_n(names: list[str]) -> pd.DataFrame:
-    """One row a model and seed: all metrics, and a bootstrap interval over users for NDCG."""
-    data, rows = movielens(), []
+def gaps(data: MovieLens, values: np.ndarray, users: np.ndarray, *, root: bool = False) -> dict[str, float]:
+    """The gap of a measure by gender and by age (chapter 13), with intervals.
+
+    Args:
+        data: MovieLens, for the groups of its users.
+        values: one a row, ``(n,)``: NDCG of a user, squared error of a rating.
+        users: code of the user whose row it is, ``(n,)``.
+        root: the measure is the root of the mean, RMSE.
+    """
+    people, columns = data.users, {}
+    for name, second in (("gender", people["gender"] == "F"), ("age", people["age"] >= 35)):
+        found = fairness.group_gap(values, second.to_numpy().astype(int)[users], users=users, root=root)
+        columns |= {
+            f"{name} gap": found.difference,
+            f"{name} gap low": found.low,
+            f"{name} gap high": found.high,
+        }
+    return columns
+
+
+def in_order(rows: list[dict], names: list[str]) -> pd.DataFrame:
+    """The rows as a table, models in the order of their names."""
+    return pd.DataFrame(rows).sort_values("model", key=lambda c: c.map(names.index), kind="stable")
+
+
+def top_n(names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row a model and seed: all metrics, a bootstrap interval for NDCG, the gaps; and NDCG of each user."""
+    data, rows, users = movielens(), [], []
     for seed in SEEDS:
         train, test = map(data.interactions, splits.random_split(data.ratings, seed=seed))
         for name in names:
-            model = TOP_N[name](seed).fit(train)
+            model, key = TOP_N[name](seed).fit(train), {"model": name, "seed": seed}
             values = evaluate.top_n(model, train, test)
             ndcg = evaluate.top_n_per_user(model, train, test)["ndcg@10"]
             low, high = evaluate.bootstrap_interval(ndcg)
-            rows.append({"model": name, "seed": seed, **values, "ndcg@10 low": low, "ndcg@10 high": high})
+            apart = gaps(data, ndcg.to_numpy(), train.user_ids.get_indexer(ndcg.index))
+            rows.append({**key, **values, "ndcg@10 low": low, "ndcg@10 high": high, **apart})
+            users.append({**key, **ndcg.rename(str)})
             print(f"{name:<20} seed {seed}  NDCG@10 {values['ndcg@10']:.4f}", flush=True)
-    return pd.DataFrame(rows).sort_values("model", key=lambda c: c.map(names.index), kind="stable")
+    return in_order(rows, names), in_order(users, names)
 
 
-def ratings(names: list[str]) -> pd.DataFrame:
-    """One row a model and fold: RMSE and MAE in stars."""
-    data, rows = movielens(), []
+def ratings(names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row a model and fold: RMSE and MAE in stars, the gaps of RMSE; and the squared errors of each user."""
+    data, rows, users = movielens(), [], []
     for fold, parts in enumerate(splits.k_fold(data.ratings, seed=0)):
         train, test = map(data.interactions, parts)
         for name in names:
-            values = evaluate.ratings(RATINGS[name](fold).fit(train), test)
-            rows.append({"model": name, "fold": fold, **values})
+            model, key = RATINGS[name](fold).fit(train), {"model": name, "fold": fold}
+            values = evaluate.ratings(model, test)
+            with torch.no_grad():
+                squared = (model.predict(test.users, test.items).clamp(1, 5) - test.ratings).square()
+            apart = gaps(data, squared.numpy(), test.users.numpy(), root=True)
+            rows.append({**key, **values, **apart})
+            total = torch.bincount(test.users, squared, minlength=test.n_users)
+            users.append({**key, **pd.Series(total.numpy(), test.user_ids.astype(str))})
             print(f"{name:<20} fold {fold}  RMSE {values['rmse']:.4f}", flush=True)
-    return pd.DataFrame(rows).sort_values("model", key=lambda c: c.map(names.index), kind="stable")
+    return in_order(rows, names), in_order(users, names)
 
 
 def main(wanted: list[str]) -> None:
@@ -115,7 +164,9 @@ def main(wanted: list[str]) -> None:
     for name, models, run, key in (("league", TOP_N, top_n, "seed"), ("ratings", RATINGS, ratings, "fold")):
         chosen = [model for model in models if not wanted or model in wanted]
         if chosen:
-            write(name, run(chosen), keys=["model", key], keep_others=bool(wanted))
+            table, users = run(chosen)
+            write(name, table, keys=["model", key], keep_others=bool(wanted))
+            write(f"{name}_users", users, keys=["model", key], keep_others=bool(wanted), digits=4)
 
 
 if __name__ == "__main__":

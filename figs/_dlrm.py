@@ -3,9 +3,9 @@
 from _draw import INK, QUIET, box, canvas, save, words
 
 ROWS = (  # y of the box, what it is, its kind, its table and its vector
-    (2.42, "user", "one code", "$W_1$", "$e_1$"),
-    (1.42, "film", "one code", "$W_2$", "$e_2$"),
-    (0.42, "genres", "a bag of codes", "$W_3$", "$e_3$"),
+    (2.42, "user", "one code", r"$\mathbf{W}_1$", r"$\mathbf{e}_1$"),
+    (1.42, "film", "one code", r"$\mathbf{W}_2$", r"$\mathbf{e}_2$"),
+    (0.42, "genres", "a bag of codes", r"$\mathbf{W}_3$", r"$\mathbf{e}_3$"),
 )
 
 
@@ -26,7 +26,7 @@ def draw(script: str, lit: str | None = None) -> None:
     link("dense", (1.64, top + 0.4), (2.06, top + 0.4))
     part("dense", 2.1, top, 2.9, 0.8, "bottom MLP", "linear, ReLU, linear, ReLU", tint="orange", size=12)
     link("dense", (5.04, top + 0.4), (5.46, top + 0.4))
-    part("dense", 5.5, top + 0.08, 0.72, 0.64, "$d$", tint="orange", size=15)
+    part("dense", 5.5, top + 0.08, 0.72, 0.64, r"$\mathbf{d}$", tint="orange", size=15)
     for y, name, kind, table, vector in ROWS:
         part("embeddings", 0.1, y, 1.5, 0.76, name, kind, tint="grey", size=12)
         link("embeddings", (1.64, y + 0.38), (2.06, y + 0.38))
@@ -40,11 +40,11 @@ def draw(script: str, lit: str | None = None) -> None:
     part("interaction", 6.8, 1.4, 1.35, 1.52, "dot", "products of\nall pairs", tint="purple", size=13)
     link("interaction", (8.19, 2.16), (8.6, 2.16))
     link("top", (6.26, top + 0.5), (8.92, 2.62), bend=-0.35)
-    part("top", 8.64, 1.78, 0.7, 0.8, "$z$", tint="green", size=15)
+    part("top", 8.64, 1.78, 0.7, 0.8, r"$\mathbf{z}$", tint="green", size=15)
     link("top", (8.99, 1.74), (8.99, 1.32))
     part("top", 8.44, 0.5, 1.1, 0.78, "top MLP", "to 1 logit", tint="green", size=12)
     link("top", (9.58, 0.89), (9.84, 0.89))
     part("top", 9.86, 0.5, 0.66, 0.78, r"$\sigma$", "click?", tint="green", size=13)
     quiet = INK if lit in (None, "top") else QUIET
-    words(axes, 9.98, 2.18, "$d$, then\nall dots", size=10, color=quiet)
+    words(axes, 9.98, 2.18, "$\\mathbf{d}$, then\nall dots", size=10, color=quiet)
     save(axes, script)

@@ -1,6 +1,7 @@
-"""Draw ``book_map.svg``: the way of the data, and which stages of it each part of the book works on.
+"""Draw ``book_map.svg``: the way of the data, which stages of it each part of the book works on, and what needs what.
 
-The parts and their chapters come from ``book/parts.yml``, so that map and front page cannot disagree.
+The parts, their chapters and what each builds on come from ``book/parts.yml``, so that map and front page cannot
+disagree.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ LABELS = {
     "evaluate": ("Evaluate", "error, ranking, spread"),
     "figure": ("Figure", "what it says"),
 }
-WIDTH, HEIGHT = 8.4, 5.72  # inches
+WIDTH, HEIGHT = 9.94, 5.62  # inches
 
 
 def box(ax: Axes, x: float, y: float, width: float, height: float, *, face: str, edge: str) -> None:
@@ -43,21 +44,21 @@ def box(ax: Axes, x: float, y: float, width: float, height: float, *, face: str,
 
 def draw_way(ax: Axes) -> None:
     """The five stages in a row, joined by arrows."""
-    width, gap = 1.36, 0.3
+    width, gap = 1.668, 0.3
     for index, (stage, (name, about)) in enumerate(LABELS.items()):
         x = 0.2 + index * (width + gap)
-        box(ax, x, 4.75, width, 0.8, face=COLOURS[stage], edge=COLOURS[stage])
-        ax.text(x + width / 2, 5.25, name, color="white", size=13, weight="bold", ha="center", va="center")
-        ax.text(x + width / 2, 4.95, about, color="white", size=8, ha="center", va="center")
+        box(ax, x, 4.67, width, 0.8, face=COLOURS[stage], edge=COLOURS[stage])
+        ax.text(x + width / 2, 5.17, name, color="white", size=13, weight="bold", ha="center", va="center")
+        ax.text(x + width / 2, 4.87, about, color="white", size=8, ha="center", va="center")
         if index:
-            ends = ((x - gap + 0.02, 5.15), (x - 0.02, 5.15))
+            ends = ((x - gap + 0.02, 5.07), (x - 0.02, 5.07))
             ax.add_patch(
                 FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=13, color=INK, shrinkA=0, shrinkB=0)
             )
 
 
-def draw_part(ax: Axes, part: dict, x: float, y: float, width: float, height: float) -> None:
-    """One card: title, the stages it works on as filled dots, its chapters."""
+def draw_part(ax: Axes, part: dict, needs: dict, x: float, y: float, width: float, height: float) -> None:
+    """One card: title, the stages it works on as filled dots, its chapters and, on the right, what each needs."""
     box(ax, x, y, width, height, face=CARD, edge=LINE)
     top = y + height
     ax.text(x + 0.18, top - 0.3, part["title"], color=INK, size=11.5, weight="bold", va="center")
@@ -69,36 +70,42 @@ def draw_part(ax: Axes, part: dict, x: float, y: float, width: float, height: fl
             Circle(centre, 0.065, facecolor=face, edgecolor=COLOURS[stage] if lit else LINE, linewidth=1)
         )
     names = ", ".join(LABELS[stage][0].lower() for stage in part["stages"])
-    ax.text(x + 1.3, top - 0.625, names, color=QUIET, size=8, va="center")
+    ax.text(x + 1.3, top - 0.625, names, color=QUIET, size=8.5, va="center")
     for index, (number, title) in enumerate(part["chapters"].items()):
         line = top - 0.97 - index * 0.285
         ax.text(x + 0.38, line, str(number), color=ACCENT, size=9.5, weight="bold", ha="right", va="center")
         ax.text(x + 0.46, line, title, color=INK, size=9.2, va="center")
+        before = " ".join(map(str, needs.get(number, [])))
+        ax.text(x + width - 0.12, line, before, color=QUIET, size=9, ha="right", va="center")
+    ax.text(
+        x + width - 0.12, top - 0.3, "needs", color=QUIET, size=9, ha="right", va="center", style="italic"
+    )
 
 
-def draw(parts: list[dict]) -> Figure:
+def draw(parts: list[dict], needs: dict[int, list[int]]) -> Figure:
     """The whole map."""
     figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white")
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, HEIGHT), aspect="equal")
     ax.axis("off")
     draw_way(ax)
-    width, gap, top = 2.57, 0.145, 4.5
+    width, gap, top = 3.083, 0.145, 4.42
     for row in (parts[:3], parts[3:]):
         height = 1.02 + 0.285 * max(len(part["chapters"]) for part in row)
         for column, part in enumerate(row):
-            draw_part(ax, part, 0.2 + column * (width + gap), top - height, width, height)
+            draw_part(ax, part, needs, 0.2 + column * (width + gap), top - height, width, height)
         top -= height + gap
     return figure
 
 
 def main() -> None:
     """Write ``book_map.svg`` beside this script; the same bytes each time."""
-    parts = yaml.safe_load((HERE.parent / "book/parts.yml").read_text(encoding="utf-8"))["parts"]
+    plan = yaml.safe_load((HERE.parent / "book/parts.yml").read_text(encoding="utf-8"))
+    parts = plan["parts"]
     # a test reads the description to see whether the drawing is still that of the plan
     described = "; ".join(f"{number} {title}" for part in parts for number, title in part["chapters"].items())
     facts = {"Date": None, "Creator": None, "Title": "Map of the book", "Description": described}
     with mpl.rc_context({"svg.hashsalt": "book_map", "svg.fonttype": "path", "font.family": "DejaVu Sans"}):
-        draw(parts).savefig(HERE / "book_map.svg", format="svg", metadata=facts)
+        draw(parts, plan["needs"]).savefig(HERE / "book_map.svg", format="svg", metadata=facts)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,24 @@ def test_an_exception_stops_the_run_and_leaves_the_file(tmp_path, capsys):
     assert "ZeroDivisionError" in capsys.readouterr().out
 
 
+def test_a_missing_java_is_named(tmp_path, monkeypatch):
+    from course_utils import errors, spark
+
+    def none():
+        raise errors.MissingToolError("Java 17", "none on this machine")
+
+    monkeypatch.setattr(spark, "find_java", none)
+    path = tmp_path / "spark.ipynb"
+    path.write_text(nbformat.writes(v4.new_notebook(cells=[v4.new_code_cell("1 + 1")])))
+    assert execute.missing_tool(path) is None
+    cell = v4.new_code_cell("from course_utils.spark import session")
+    path.write_text(nbformat.writes(v4.new_notebook(cells=[cell])))
+    assert execute.missing_tool(path) == "Java 17 is missing: none on this machine"
+    before = path.read_bytes()
+    assert execute.main([str(path)]) == 0
+    assert path.read_bytes() == before
+
+
 def test_missing_data_are_named(tmp_path, monkeypatch):
     from course_utils import data
 

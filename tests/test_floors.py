@@ -8,25 +8,41 @@ from pathlib import Path
 import pytest
 
 FLOORS = [
-    ["errors", "fetch", "interactions", "movielens", "data", "clicks", "encode"],
-    ["splits", "metrics", "losses", "sampling", "slates", "regularizers", "fairness", "rerank", "baskets"],
-    ["train", "rowwise"],
+    ["errors", "fetch", "interactions", "movielens", "data", "clicks", "encode", "stream", "spark"],
     [
-        *("baselines", "neighbors", "content", "least_squares", "implicit_als", "bayes", "als"),
+        *(
+            "splits",
+            "metrics",
+            "losses",
+            "sampling",
+            "slates",
+            "regularizers",
+            "fairness",
+            "rerank",
+            "baskets",
+        ),
+        *("logged", "off_policy", "ann"),
+    ],
+    ["train", "rowwise", "distributed"],
+    [
+        *("baselines", "neighbors", "content", "least_squares", "implicit_als", "bayes", "als", "antidote"),
         *(
             "mf",
             "embedding_bags",
             "cross",
             "fm",
             "dlrm",
+            "parallel",
             "propagation",
             "graph_data",
             "graph_base",
             "graph",
+            "two_tower",
+            "context_fm",
             "bandits",
         ),
     ],
-    ["evaluate", "simulate"],
+    ["evaluate", "compare", "loop_parts", "simulate", "long_run", "workers"],
     ["plots", "notebook", "checks"],
 ]
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "course_utils"

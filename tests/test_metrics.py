@@ -98,6 +98,28 @@ def test_every_ranking_metric_against_a_loop(world):
         np.testing.assert_allclose(metric(lists, relevant, k), expected, rtol=1e-12, err_msg=name)
 
 
+@settings(max_examples=30, deadline=None)
+@given(worlds())
+def test_hits_found_once_serve_every_metric(world):
+    scores, relevant, k = world
+    lists = m.top_k(scores, k)
+    found = m.find_hits(lists, relevant, k)
+    for metric in RANKING.values():
+        torch.testing.assert_close(
+            metric(lists, found, k), metric(lists, relevant, k), rtol=0, atol=0, equal_nan=True
+        )
+
+
+def test_hits_of_other_lists_are_refused():
+    found = m.find_hits(LIST, RELEVANT, 5)
+    with pytest.raises(InputError, match=r"hits of shape \(1, 5\).*hits of 1 lists of 3"):
+        m.recall_at_k(LIST, found, 3)
+    with pytest.raises(InputError, match="hits of 2 lists of 5"):
+        m.recall_at_k(LIST.expand(2, 5), found, 5)
+    with pytest.raises(InputError, match="graded"):
+        m.ndcg_at_k(LIST, found, 5, gain="linear")
+
+
 # Hits at ranks 1 and 3 of 5, three relevant items, computed by hand.
 LIST = torch.tensor([[4, 1, 0, 2, 3]])
 RELEVANT = torch.tensor([[True, False, False, False, True, True]])

@@ -3,7 +3,8 @@
 - Output images take their alt text from the output's metadata, ``{"image/png": {"alt": ...}}``.
 - An image without alt text, or from another machine, is a warning, and the build fails on warnings.
 - The Colab badge of a notebook becomes the local one in ``assets/``: no page asks another machine for anything.
-- ``<!-- chapters -->`` and ``<!-- decks -->`` in a page become lists made from ``book/parts.yml`` and the tree.
+- ``<!-- chapters -->`` and ``<!-- decks -->`` in a page become lists made from ``book/parts.yml`` and the tree;
+  what ``book_sections`` reads from the notebooks is put in, too.
 - MathJax is copied from its registry package, the decks from ``_build/slides``.
 """
 
@@ -11,16 +12,20 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 from docutils import nodes
 from myst_nb.core.render import MimeData, NbElementRenderer
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # Sphinx loads this file by itself
+
+from tools.book_sections import fill_page, find_chapters, read_plan
 
 LOGGER = logging.getLogger(__name__)
 
@@ -37,7 +42,7 @@ REMOTE = re.compile(r"^(https?:)?//", re.IGNORECASE)
 
 def read_parts(source: Path) -> list[dict[str, Any]]:
     """The plan of the book: parts with ``title``, ``about``, ``stages`` and ``chapters`` (number -> title)."""
-    return yaml.safe_load((source / "book/parts.yml").read_text(encoding="utf-8"))["parts"]
+    return read_plan(source)["parts"]
 
 
 def reference_links(source: Path) -> set[str]:
@@ -46,12 +51,6 @@ def reference_links(source: Path) -> set[str]:
     fields = re.findall(r"^\s*(doi|eprint) = \{(.+)\},$", text, re.MULTILINE)
     hosts = {"doi": "https://doi.org/", "eprint": "https://arxiv.org/abs/"}
     return {hosts[field] + value for field, value in fields}
-
-
-def find_chapters(source: Path) -> dict[int, Path]:
-    """The chapters that exist: number -> notebook, relative to ``source``, in order."""
-    found = sorted((source / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    return {int(path.name[:2]): path.relative_to(source) for path in found}
 
 
 def title_of(notebook: Path) -> str:
@@ -116,6 +115,11 @@ def prepare_source(app: Sphinx, docname: str, source: list[str]) -> None:
     for marker, make in MARKERS.items():
         if marker in source[0]:
             source[0] = source[0].replace(marker, make(Path(app.srcdir)))
+
+    def missing(number: str) -> None:
+        LOGGER.warning("no such section: %s", number, location=docname, type="course", subtype="section")
+
+    source[0] = fill_page(source[0], Path(app.srcdir), docname, missing)
 
 
 # --- pictures --------------------------------------------------------------------------------------------------

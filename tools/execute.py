@@ -130,6 +130,19 @@ def missing_data(path: Path) -> str | None:
     return next((name for name in wanted if not data.available(name)), None)
 
 
+def missing_tool(path: Path) -> str | None:
+    """What the notebook needs beside packages, and this machine does not have, in one line: Spark's Java."""
+    from course_utils import errors, spark
+
+    if not re.search(r"\bcourse_utils\.spark\b", path.read_text(encoding="utf-8")):
+        return None
+    try:
+        spark.find_java()
+    except errors.MissingToolError as error:
+        return str(error)
+    return None
+
+
 def png_pixels(encoded: str) -> tuple[int, int, bytes]:
     """Width, height and RGBA bytes of a base64 PNG."""
     from PIL import Image
@@ -224,6 +237,9 @@ def main(arguments: list[str]) -> int:
             return None
         if name := missing_data(path):
             print(f"  skipped {path}: {name} is not on this machine (set COURSE_DATA_DIR)", flush=True)
+            return None
+        if tool := missing_tool(path):
+            print(f"  skipped {path}: {tool}", flush=True)
             return None
         try:
             print(f"{run(path):7.1f} s  {path}", flush=True)

@@ -9,9 +9,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def scripts(folder: str) -> list[Path]:
+    """The folder's scripts in alphabetical order; a name with ``_`` in front is no script, but what scripts share."""
+    return sorted((ROOT / folder).glob("[!_]*.py"))
+
+
 def main(folder: str) -> int:
-    """Run the folder's scripts in alphabetical order; stop at the first that fails."""
-    for script in sorted((ROOT / folder).glob("[!_]*.py")):
+    """Run the folder's scripts; stop at the first that fails."""
+    for script in scripts(folder):
         print(f"== {script.relative_to(ROOT)}", flush=True)
         code = subprocess.run([sys.executable, script], cwd=ROOT).returncode
         if code:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import re
 from html import escape
+from itertools import zip_longest
 from pathlib import Path
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from nbconvert.filters import strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments import highlight
@@ -130,5 +131,43 @@ def _table(html: str) -> str:
         for row in table.find_all("tr"):
             row.attrs = {}
         dense = len(table.find_all("tr")) > 9 or len(table.tr.find_all("th")) > 7
-        table.attrs = {"class": "dense"} if dense else {}
+        _merge_head(table)
+        _mark_words(table)
+        table.attrs = {"class": "dense"} if dense else {"class": "wide"} if _is_wide(table) else {}
     return f'<div class="table mathjax_ignore">{soup}</div>'
+
+
+def _is_wide(table: Tag) -> bool:
+    """Whether the lines of a table would break in the large type of a slide with few words."""
+    rows = [
+        [len(cell.get_text(strip=True)) for cell in row.find_all(["th", "td"])]
+        for row in table.find_all("tr")
+    ]
+    widest = [max(column) for column in zip_longest(*rows, fillvalue=0)]
+    return 17 * sum(widest) + 48 * len(widest) > 1150  # pixels: a letter, the room around a cell, the slide
+
+
+def _merge_head(table: Tag) -> None:
+    """Put the names of the index, for which pandas has a row of their own, into the row above."""
+    rows = table.thead.find_all("tr") if table.thead else []
+    if len(rows) < 2:
+        return
+    above, below = rows[-2].find_all("th"), rows[-1].find_all("th")
+    pairs = [(a.get_text(strip=True), b.get_text(strip=True)) for a, b in zip(above, below, strict=False)]
+    clash = any(a and b for a, b in pairs[1:]) or any(int(cell.get("colspan", 1)) > 1 for cell in above)
+    if len(above) != len(below) or clash:
+        return
+    for cell, (a, b) in zip(above, pairs, strict=True):
+        cell.string = " \\ ".join(filter(None, (b, a)))
+    rows[-1].decompose()
+
+
+def _mark_words(table: Tag) -> None:
+    """Give the cells of a column without any number, its heading included, the class ``words``."""
+    rows = [row.find_all("td") for row in table.tbody.find_all("tr")] if table.tbody else []
+    for place, column in enumerate(zip(*rows, strict=False)):
+        texts = list(filter(None, (cell.get_text(strip=True) for cell in column)))
+        if texts and not any(re.match(r"[-+−±]?[\d.]|nan|inf", text) for text in texts):
+            heads = table.thead.find_all("tr")[-1].find_all("th") if table.thead else []
+            for cell in [*column, *heads[len(heads) - len(rows[0]) + place :][:1]]:
+                cell["class"] = "words"

@@ -175,13 +175,13 @@ class Hybrid:
     r"""Content for items that few have rated, collaboration for the others (Burke 2002); taught in chapter 2.
 
     :math:`s_{ui} = w_i\, z^{\text{collaborative}}_{ui} + (1 - w_i)\, z^{\text{content}}_{ui}` with
-    :math:`w_i = n_i / (n_i + m)`, where :math:`n_i` counts the item's training interactions. z is a model's score
+    :math:`w_i = n_i / (n_i + \kappa)`, where :math:`n_i` counts the item's training interactions. z is a model's score
     less the user's mean over all items, over its standard deviation: two models need not share a scale.
 
     Args:
         content: a recommender that can score items without history.
         collaborative: a recommender that learns from interactions.
-        evidence: m > 0, the number of interactions at which both count the same.
+        evidence: κ > 0, the number of interactions at which both count the same.
 
     Attributes:
         weights: ``(n_items,)``, in [0, 1), the share of the collaborative model.

@@ -54,6 +54,7 @@ _FILES = {  # below COURSE_DATA_DIR; the first that exists is read
 }
 _INTEGERS = [f"I{i}" for i in range(1, 14)]
 _CATEGORIES = [f"C{i}" for i in range(1, 27)]
+_CRITEO = {"label": "int64"} | dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_CATEGORIES, str)
 _BLOCK = 200_000  # lines parsed at a time
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "load_complete_journey",
     "load_criteo",
     "load_movielens",
+    "parse_criteo",
 ]
 
 
@@ -247,17 +249,42 @@ def iter_criteo(
 
 
 def _criteo_chunks(file: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    names = ["label", *_INTEGERS, *_CATEGORIES]
-    kinds = {"label": "int64"} | dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_CATEGORIES, str)
-    for first, block in fetch.text_blocks(file, "\t", len(names), chunk_rows):
-        chunk = _parse(block, "\t", names, kinds, file, first)
-        _refuse(~chunk["label"].isin([0, 1]), file, first, "a label of 0 or 1")
-        for name in _CATEGORIES:
-            codes = pd.Series(chunk[name].dropna().unique(), dtype=str)  # far fewer than rows
-            wrong = codes[~codes.str.fullmatch("[0-9a-f]{8}")]
-            _refuse(chunk[name].isin(wrong), file, first, f"8 hex digits or nothing in {name}")
+    for first, block in fetch.text_blocks(file, "\t", len(_CRITEO), chunk_rows):
+        chunk = _criteo_table(block, file, first)
         chunk.index = pd.RangeIndex(first - 1, first - 1 + len(chunk))
         yield chunk
+
+
+def _criteo_table(block: bytes, file: Path, first: int) -> pd.DataFrame:
+    """The rows of a block of lines, each with the right number of fields, whose first one has that number."""
+    chunk = _parse(block, "\t", list(_CRITEO), _CRITEO, file, first)
+    _refuse(~chunk["label"].isin([0, 1]), file, first, "a label of 0 or 1")
+    for name in _CATEGORIES:
+        codes = pd.Series(chunk[name].dropna().unique(), dtype=str)  # far fewer than rows
+        wrong = codes[~codes.str.fullmatch("[0-9a-f]{8}")]
+        _refuse(chunk[name].isin(wrong), file, first, f"8 hex digits or nothing in {name}")
+    return chunk
+
+
+def parse_criteo(lines: bytes, file: Path, start: int) -> pd.DataFrame:
+    """Rows of Criteo's layout from whole lines in memory; ``stream`` reads them from the middle of a file.
+
+    Args:
+        lines: tab-separated lines.
+        file: where they come from, for messages.
+        start: the byte where they begin, likewise; lines in a message are counted from there.
+
+    Returns:
+        A table as :func:`iter_criteo` yields it, numbered from 0.
+
+    Raises:
+        DataError: a line is malformed.
+    """
+    if not lines:
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _CRITEO.items()})
+    part = Path(f"{file} (from byte {start})")
+    ((first, block),) = fetch.line_blocks(io.BytesIO(lines), part, "\t", len(_CRITEO), len(lines))
+    return _criteo_table(block, part, first)
 
 
 def load_criteo(path: str | os.PathLike | None = None, *, rows: int | None = None) -> pd.DataFrame:

@@ -30,6 +30,27 @@ class DataError(CourseError):
     """A data source is missing, damaged, or not what its checksum promises."""
 
 
+class MissingToolError(CourseError):
+    """A program or a package outside this one is missing, or its version will not do.
+
+    Args:
+        tool: its name, with the version where that matters.
+        advice: what was found, and how to get the tool.
+    """
+
+    def __init__(self, tool: str, advice: str) -> None:
+        super().__init__(f"{tool} is missing: {advice}")
+        self._parts = (tool, advice)
+
+    def __reduce__(self) -> tuple:
+        """Rebuild from its parts, so that a worker process can hand the error to its parent."""
+        return type(self), self._parts
+
+
+class WorkerError(CourseError):
+    """A process of a group failed; the message names it and says how it ended."""
+
+
 class NotFittedError(CourseError, RuntimeError):
     """A model was asked to score before it was fitted."""
 

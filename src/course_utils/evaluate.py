@@ -228,7 +228,7 @@ def paired_test(
     difference = (a - b)[~np.isnan(a - b)]
     low, high = bootstrap_interval(difference, seed=seed)
     if method == "permutation":
-        p_value = _sign_flip_p(difference, samples, seed)
+        p_value = sign_flip_p(difference, samples, seed)
     elif method == "wilcoxon":
         p_value = stats.wilcoxon(difference).pvalue if difference.any() else 1.0
     elif method == "t":
@@ -236,6 +236,29 @@ def paired_test(
     else:
         raise InputError("method", got=repr(method), expected="one of permutation, wilcoxon, t")
     return PairedTest(float(difference.mean()), low, high, float(p_value))
+
+
+def sign_flip_p(differences: np.ndarray, samples: int = 9999, seed: int = 0) -> np.ndarray:
+    """P-values of the paired permutation test: how often random signs bring the mean as far from 0.
+
+    The data themselves count as one of the sign flips, so no value is below 1 / (samples + 1).
+
+    Args:
+        differences: one a user, ``(n_users,)``, or one column a comparison, ``(n_users, n)``; the columns share
+            their random signs.
+        samples: number of random sign flips.
+        seed: seed of the random numbers.
+
+    Returns:
+        One p-value, or ``(n,)``.
+    """
+    rng = np.random.default_rng(seed)
+    seen = np.abs(differences.sum(axis=0)) * (1 - 1e-12)  # equal sums in another order count as equal
+    extreme = sum(
+        (np.abs(rng.choice([-1.0, 1.0], (n, len(differences))) @ differences) >= seen).sum(axis=0)
+        for n in _chunks(samples, len(differences))
+    )
+    return (extreme + 1) / (samples + 1)
 
 
 def _evaluate(
@@ -257,6 +280,8 @@ def _evaluate(
         else test.ratings >= relevant_from
     )
     rows, columns = test.users[counts], test.items[counts]
+    rows, order = rows.sort()
+    columns = columns[order]
     if len(rows) == 0:
         raise InputError("test", got="no relevant interaction", expected="at least one user with one")
     seen = train.csr(binary=True) if mask_train else None
@@ -266,9 +291,10 @@ def _evaluate(
     for users in rows.unique().split(batch_size):
         recommended, _ = _rank(model, users, k, seen)
         relevant = torch.zeros(len(users), test.n_items, dtype=torch.bool)
-        mine = torch.isin(rows, users)
+        mine = slice(*torch.searchsorted(rows, torch.stack([users[0], users[-1] + 1])).tolist())
         relevant[torch.searchsorted(users, rows[mine]), columns[mine]] = True
-        found = {f"{name}@{k}": metric(recommended, relevant, k) for name, metric in _PER_USER.items()}
+        hits = metrics.find_hits(recommended, relevant, k)
+        found = {f"{name}@{k}": metric(recommended, hits, k) for name, metric in _PER_USER.items()}
         found[f"novelty@{k}"] = metrics.novelty(recommended, share)
         values.append(pd.DataFrame({name: value.numpy() for name, value in found.items()}))
         lists.append(recommended)
@@ -307,17 +333,6 @@ def _check_pair(train: Interactions, test: Interactions, mask_train: bool) -> No
         if both.any():
             found = f"{int(both.sum())} interaction(s) that are in train too"
             raise InputError("test", got=found, expected="none: they would be masked (or mask_train=False)")
-
-
-def _sign_flip_p(difference: np.ndarray, samples: int, seed: int) -> float:
-    """Share of random sign flips whose mean is at least as far from 0, the data themselves counted in."""
-    rng = np.random.default_rng(seed)
-    seen = abs(difference.sum()) * (1 - 1e-12)  # equal sums in another order count as equal
-    extreme = sum(
-        int((np.abs(rng.choice([-1.0, 1.0], (n, len(difference))) @ difference) >= seen).sum())
-        for n in _chunks(samples, len(difference))
-    )
-    return (extreme + 1) / (samples + 1)
 
 
 def _chunks(samples: int, width: int) -> Iterator[int]:

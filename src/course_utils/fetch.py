@@ -161,20 +161,27 @@ def text_blocks(path: Path, separator: str, n_fields: int, block_rows: int) -> I
         DataError: a line with another number of fields (named by its number), or a damaged gzip file.
     """
     with _open(path) as file:
-        first = 1
-        while lines := _take(file, block_rows, path, first):
-            block = np.frombuffer(b"".join(lines), np.uint8)
-            starts = np.cumsum([0, *map(len, lines[:-1])])
-            fields = 1 + np.add.reduceat(block == ord(separator), starts, dtype=np.int64)
-            wrong = np.flatnonzero(fields != n_fields)
-            if len(wrong):
-                line = lines[wrong[0]].decode("utf-8", "replace").rstrip("\r\n")
-                raise DataError(
-                    f"{path}: line {first + wrong[0]}: {fields[wrong[0]]} field(s) separated by {separator!r}, "
-                    f"expected {n_fields}: {line[:80]!r}"
-                )
-            yield first, block.tobytes()
-            first += len(lines)
+        yield from line_blocks(file, path, separator, n_fields, block_rows)
+
+
+def line_blocks(
+    file: io.BufferedIOBase, path: Path, separator: str, n_fields: int, block_rows: int
+) -> Iterator[tuple[int, bytes]]:
+    """The same from an open file; ``path`` is its name in messages, the rest as in :func:`text_blocks`."""
+    first = 1
+    while lines := _take(file, block_rows, path, first):
+        block = np.frombuffer(b"".join(lines), np.uint8)
+        starts = np.cumsum([0, *map(len, lines[:-1])])
+        fields = 1 + np.add.reduceat(block == ord(separator), starts, dtype=np.int64)
+        wrong = np.flatnonzero(fields != n_fields)
+        if len(wrong):
+            line = lines[wrong[0]].decode("utf-8", "replace").rstrip("\r\n")
+            raise DataError(
+                f"{path}: line {first + wrong[0]}: {fields[wrong[0]]} field(s) separated by {separator!r}, "
+                f"expected {n_fields}: {line[:80]!r}"
+            )
+        yield first, block.tobytes()
+        first += len(lines)
 
 
 def _open(path: Path) -> io.BufferedIOBase:

@@ -4,11 +4,13 @@ Ranking metrics take two arguments of the same users. ``recommended`` holds item
 ``(n_users, at least k)``; -1 marks a place that stayed empty and never hits. ``relevant`` is a bool table of shape
 ``(n_users, n_items)``. They return one number a user, ``(n_users,)``, in 0..1, and nan for a user with nothing
 relevant: take ``.nanmean()`` over users. They raise ``InputError`` for shapes, codes or ``k`` that cannot be.
+Several metrics of the same lists cost less when :func:`find_hits` looks the lists up once.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -99,8 +101,31 @@ def _at_k(recommended: torch.Tensor, table: torch.Tensor, k: int) -> torch.Tenso
     return table.gather(1, top.clamp(min=0)) * (top >= 0)
 
 
-def _hits(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """1 at each hit, ``(n_users, k)``, and the number of relevant items, nan for none, ``(n_users,)``."""
+class Hits(NamedTuple):
+    """What the metrics need to know of lists; each takes it in the place of ``relevant``.
+
+    Attributes:
+        hits: 1 where the list hits, 0 elsewhere, ``(n_users, k)``.
+        count: number of relevant items, nan for none, ``(n_users,)``.
+    """
+
+    hits: torch.Tensor
+    count: torch.Tensor
+
+
+def find_hits(recommended: torch.Tensor, relevant: torch.Tensor | Hits, k: int) -> Hits:
+    """Look the first k places of each list up among the relevant items, once for all metrics.
+
+    Args:
+        recommended: item codes, best first, ``(n_users, >= k)``.
+        relevant: bool, ``(n_users, n_items)``; hits of the same lists and k come back as they are.
+        k: length of the lists that counts.
+    """
+    if isinstance(relevant, Hits):
+        if relevant.hits.shape != (len(recommended), k):
+            expected = f"hits of {len(recommended)} lists of {k}"
+            raise InputError("relevant", got=f"hits of shape {tuple(relevant.hits.shape)}", expected=expected)
+        return relevant
     relevant = torch.as_tensor(relevant)
     if relevant.dtype != torch.bool:
         raise InputError("relevant", got=f"dtype {relevant.dtype}", expected="bool")
@@ -109,41 +134,41 @@ def _hits(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> tuple[to
     # Bytes added up in the smallest type that can hold the sum: 60 times faster than torch's sum of bools.
     count = relevant.cpu().numpy().view(np.uint8).sum(axis=1, dtype=np.min_scalar_type(relevant.shape[1]))
     count = torch.from_numpy(count).to(dtype)
-    return hits, count.masked_fill(count == 0, torch.nan)
+    return Hits(hits, count.masked_fill(count == 0, torch.nan))
 
 
-def precision_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+def precision_at_k(recommended: torch.Tensor, relevant: torch.Tensor | Hits, k: int) -> torch.Tensor:
     """Share of the first k places that hit: hits / k."""
-    hits, count = _hits(recommended, relevant, k)
+    hits, count = find_hits(recommended, relevant, k)
     return _defined(hits.sum(dim=1) / k, count)
 
 
-def recall_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+def recall_at_k(recommended: torch.Tensor, relevant: torch.Tensor | Hits, k: int) -> torch.Tensor:
     """Share of the relevant items among the first k places: hits / relevant."""
-    hits, count = _hits(recommended, relevant, k)
+    hits, count = find_hits(recommended, relevant, k)
     return hits.sum(dim=1) / count
 
 
-def capped_recall_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+def capped_recall_at_k(recommended: torch.Tensor, relevant: torch.Tensor | Hits, k: int) -> torch.Tensor:
     """Hits / min(k, relevant), so that a perfect list scores 1 (Liang et al. 2018, "Recall@R")."""
-    hits, count = _hits(recommended, relevant, k)
+    hits, count = find_hits(recommended, relevant, k)
     return hits.sum(dim=1) / count.clamp(max=k)
 
 
-def hit_rate_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+def hit_rate_at_k(recommended: torch.Tensor, relevant: torch.Tensor | Hits, k: int) -> torch.Tensor:
     """1 for a user with at least one hit among the first k places, 0 for one without."""
-    hits, count = _hits(recommended, relevant, k)
+    hits, count = find_hits(recommended, relevant, k)
     return _defined(hits.amax(dim=1), count)
 
 
-def reciprocal_rank_at_k(recommended: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
+def reciprocal_rank_at_k(recommended: torch.Tensor, relevant: torch.Tensor | Hits, k: int) -> torch.Tensor:
     """1 / rank of the first hit, 0 without a hit among the first k places; its mean is MRR@k."""
-    hits, count = _hits(recommended, relevant, k)
+    hits, count = find_hits(recommended, relevant, k)
     return _defined((hits / _ranks(k)).amax(dim=1), count)
 
 
 def average_precision_at_k(
-    recommended: torch.Tensor, relevant: torch.Tensor, k: int, *, normalizer: str = "min"
+    recommended: torch.Tensor, relevant: torch.Tensor | Hits, k: int, *, normalizer: str = "min"
 ) -> torch.Tensor:
     """Precision at the rank of each hit, added up and divided; its mean over users is MAP@k.
 
@@ -154,7 +179,7 @@ def average_precision_at_k(
         normalizer: what the sum is divided by. ``"min"``: min(k, relevant), the book's choice. ``"relevant"``:
             the number of relevant items (ranx). ``"hits"``: the hits among the first k places (torchmetrics).
     """
-    hits, count = _hits(recommended, relevant, k)
+    hits, count = find_hits(recommended, relevant, k)
     divisors = {"min": count.clamp(max=k), "relevant": count, "hits": hits.sum(dim=1).clamp(min=1)}
     if normalizer not in divisors:
         raise InputError("normalizer", got=repr(normalizer), expected=f"one of {', '.join(divisors)}")
@@ -163,7 +188,7 @@ def average_precision_at_k(
 
 
 def ndcg_at_k(
-    recommended: torch.Tensor, relevant: torch.Tensor, k: int, *, gain: str = "binary"
+    recommended: torch.Tensor, relevant: torch.Tensor | Hits, k: int, *, gain: str = "binary"
 ) -> torch.Tensor:
     """Discounted gain of the list over that of the best possible list of k (Järvelin and Kekäläinen 2002).
 
@@ -178,11 +203,13 @@ def ndcg_at_k(
     """
     discount = 1 / torch.log2(_ranks(k) + 1)
     if gain == "binary":
-        hits, count = _hits(recommended, relevant, k)
+        hits, count = find_hits(recommended, relevant, k)
         ideal = discount.cumsum(0)[count.nan_to_num(1).clamp(max=k).long() - 1]
         return _defined(hits @ discount / ideal, count)
     if gain not in ("linear", "exponential"):
         raise InputError("gain", got=repr(gain), expected="one of binary, linear, exponential")
+    if isinstance(relevant, Hits):
+        raise InputError("relevant", got="hits", expected=f"a table of grades: the gain is graded ({gain})")
     grades = torch.as_tensor(relevant).to(torch.get_default_dtype())
     if not bool((grades >= 0).all()):
         raise InputError("relevant", got="a negative or nan grade", expected="grades of 0 or more")

@@ -34,7 +34,7 @@ def similarities(
         matrix: ``(n, m)``, users by items for similar users, items by users for similar items. Sparse, where each
             stored entry is a rating, or dense with nan for "not rated".
         kind: ``"cosine"``, ``"tfidf"``, ``"pearson"``, ``"adjusted_cosine"`` or ``"jaccard"``.
-        shrinkage: β ≥ 0 in the factor n / (n + β), n being the number of common columns.
+        shrinkage: κ ≥ 0 in the factor n / (n + κ), n being the number of common columns.
         common: True takes the norms, and Pearson's means, over the columns that both rows have, as Surprise does.
             False takes them over all ratings of a row, as ``implicit`` and LensKit do: a small overlap of two long
             rows then gives a small similarity. Jaccard is the same either way.
@@ -100,7 +100,7 @@ class ItemKNN:
     Args:
         k: neighbours, at least 1.
         similarity: the kind, see :func:`similarities`.
-        shrinkage: β ≥ 0 of :func:`similarities`.
+        shrinkage: κ ≥ 0 of :func:`similarities`.
         damping: δ ≥ 0 of :func:`weighted_average`, for :meth:`predict`.
         common: see :func:`similarities`.
 

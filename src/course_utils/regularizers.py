@@ -39,8 +39,8 @@ def score_variance(scores: torch.Tensor) -> torch.Tensor:
 def soft_exposure(scores: torch.Tensor, *, temperature: float = 1.0) -> torch.Tensor:
     r"""The share of attention that each item gets, with a gradient; taught in chapter 12.
 
-    Each user's attention is a softmax over the candidates, :math:`\pi_{ui} \propto \exp(s_{ui} / T)`. The mean over
-    users is the exposure :math:`e_i`. As T falls it approaches the share of users whose best item is i.
+    Each user's attention is a softmax over the candidates, :math:`\phi_{ui} \propto \exp(s_{ui} / T)`. The mean over
+    users is the exposure :math:`\bar\phi_i`. As T falls it approaches the share of users whose best item is i.
 
     Args:
         scores: ``(n_users, n_candidates)``, ``-inf`` for no candidate.
@@ -56,10 +56,11 @@ def soft_exposure(scores: torch.Tensor, *, temperature: float = 1.0) -> torch.Te
 
 
 def exposure_concentration(scores: torch.Tensor, *, temperature: float = 1.0) -> torch.Tensor:
-    r"""How far the exposure of items is from equal: :math:`\mathrm{KL}(e, \mathrm{uniform})`; taught in chapter 12.
+    r"""How far the exposure of items is from equal, as a Kullback-Leibler divergence; taught in chapter 12.
 
-    :math:`\ln n + \sum_i e_i \ln e_i` with the :func:`soft_exposure` :math:`e` of n candidates. To lower it a model
-    has to change *which* items users get, not how large the scores are.
+    :math:`\mathrm{KL}(\bar\phi, \mathrm{uniform}) = \ln n + \sum_i \bar\phi_i \ln \bar\phi_i` with the
+    :func:`soft_exposure` :math:`\bar\phi` of n candidates. To lower it a model has to change *which* items users get,
+    not how large the scores are.
 
     Args:
         scores: ``(n_users, n_candidates)``, ``-inf`` for no candidate.
@@ -110,9 +111,9 @@ def intra_list_similarity(
 ) -> torch.Tensor:
     r"""Expected similarity of two different items that a user is shown, mean over users; taught in chapter 12.
 
-    Two items are drawn from the attention :math:`\pi_u` of :func:`soft_exposure`, and it counts only when they
-    differ: :math:`\sum_{i \ne j} \pi_{ui} \pi_{uj} w_{ij} / \sum_{i \ne j} \pi_{ui} \pi_{uj}`. Where the attention is
-    equal on k items and 0 elsewhere, this is 1 minus the intra-list diversity of that list (Ziegler et al. 2005).
+    Two items are drawn from the attention :math:`\phi_u` of :func:`soft_exposure`, and it counts only when they
+    differ: :math:`\sum_{i \ne j} \phi_{ui} \phi_{uj} w_{ij} / \sum_{i \ne j} \phi_{ui} \phi_{uj}`. Where the attention
+    is equal on k items and 0 elsewhere, this is 1 minus the intra-list diversity of that list (Ziegler et al. 2005).
 
     Args:
         scores: ``(n_users, n_candidates)``, ``-inf`` for no candidate.
@@ -275,8 +276,9 @@ def exposure_parity(
 ) -> torch.Tensor:
     r"""How far the exposure of groups of *items* is from what they are to get; taught in chapter 13.
 
-    :math:`\frac{1}{|G|} \sum_a (e_a - t_a)^2` with :math:`e_a` the :func:`soft_exposure` of group a's items together
-    and :math:`t_a` its target: its share of all interactions, say, when merit shall be paid in attention.
+    :math:`\frac{1}{|G|} \sum_a (\bar\phi_a - t_a)^2` with :math:`\bar\phi_a` the :func:`soft_exposure` of group a's
+    items together and :math:`t_a` its target: its share of all interactions, say, when merit shall be paid in
+    attention.
 
     Args:
         scores: ``(n_users, n_candidates)``, ``-inf`` for no candidate.

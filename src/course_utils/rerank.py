@@ -122,15 +122,15 @@ def calibrated(
 ) -> torch.Tensor:
     r"""Lists whose kinds have the shares of the user's history (Steck 2018, section 5); taught in chapter 12.
 
-    The next item has the largest :math:`\tau \sum_{j \in L} s_j - (1 - \tau)\,\mathrm{KL}(p_u, q_L)` once it is in
-    the list :math:`L`, with the shares :math:`p_u` of the history and :math:`q_L` of the list, smoothed as in
+    The next item has the largest :math:`\tau \sum_{j \in L} s_j - (1 - \tau)\,\mathrm{KL}(p, q)` once it is in
+    the list :math:`L`, with the shares :math:`p` of the history and :math:`q` of the list, smoothed as in
     :func:`course_utils.metrics.calibration_kl`.
 
     Args:
         scores: ``(n_users, n_candidates)``, on a common scale, as from :func:`shortlist`.
         kinds: share of each kind (genre) in each candidate, ``(n_candidates, n_kinds)`` or
             ``(n_users, n_candidates, n_kinds)``; rows sum to 1, or to 0 where nothing is known.
-        target: :math:`p_u`, ``(n_users, n_kinds)``, rows sum to 1.
+        target: :math:`p`, ``(n_users, n_kinds)``, rows sum to 1.
         k: length of the lists, in 1..n_candidates.
         trade_off: τ in 0..1.
         smoothing: weight of the target in the smoothed shares, above 0 and at most 1.
@@ -167,15 +167,15 @@ def calibrated(
 def spread(scores: torch.Tensor, k: int, bonus: float) -> torch.Tensor:
     r"""Lists that share out the exposure of items over all users; taught in chapter 12.
 
-    One user after another gets the k items with the largest :math:`s_{ui} + \beta / (1 + e_i)`, where :math:`e_i` is
-    the number of earlier users who got item i: what nobody got yet has the full bonus β. Who comes first pays most.
+    One user after another gets the k items with the largest :math:`s_{ui} + \omega / (1 + h_i)`, where :math:`h_i` is
+    the number of earlier users who got item i: what nobody got yet has the full bonus ω. Who comes first pays most.
     This is the only re-ranker here for which the order of the rows matters.
 
     Args:
         scores: ``(n_users, n_items)``, on a scale on which users compare, ``-inf`` for an item that a user must not
             get.
         k: length of the lists, in 1..n_items.
-        bonus: β, 0 or more; 0 is the order of the scores.
+        bonus: ω, 0 or more; 0 is the order of the scores.
 
     Returns:
         Item codes, ``(n_users, k)``, within a list by their scores.

@@ -1,0 +1,187 @@
+"""What every benchmark shares: a clock, sides that take turns, ratios within a turn, and rows for ``make bench``.
+
+Import it before numpy and torch: it asks their libraries for one thread. On one thread a time is processor time, which
+leaves out the waiting for other programs, but not what they do to the caches. On more it is the time on the wall.
+Trust the ratios of one run, not the milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+ROWS = "BENCH_ROWS"  # `make bench` names here the file that takes a script's rows
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+NONE = "–"  # in a table: there is no such number
+Clock = Callable[[], float]
+Times = dict[str, list[float]]  # seconds of each side, one a turn
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question and its answer.
+
+    Attributes:
+        question: what is compared, with its size.
+        ours: the side in the numerator.
+        theirs: the side in the denominator.
+        ratio: median over the turns of ours / theirs, both of the same turn; None when the question was not run.
+        low: the smallest ratio of a turn.
+        high: the largest.
+        goal: the ratio shall not be larger; None where the book has no goal.
+        ours_ms: median milliseconds of our side.
+        note: threads and whatever else one must know, or why the question was not run.
+    """
+
+    question: str
+    ours: str
+    theirs: str
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    goal: float | None = None
+    ours_ms: float | None = None
+    note: str = ""
+
+
+def clock(threads: int = 1) -> Clock:
+    """Processor time for one thread, time on the wall for more."""
+    return time.process_time if threads == 1 else time.perf_counter
+
+
+def timed(run: Callable, *arguments: object, clock: Clock = time.process_time) -> tuple[object, float]:
+    """What the call gave, and its seconds."""
+    begin = clock()
+    result = run(*arguments)
+    return result, clock() - begin
+
+
+def turns(sides: Mapping[str, Callable[[], float]], repeats: int, *, warm_up: bool = True) -> Times:
+    """Let the sides run by turns, forwards and backwards, so that a busy minute hits all of them.
+
+    Args:
+        sides: name -> a call that runs the side once and gives its own seconds.
+        repeats: turns that count.
+        warm_up: run each side once before, without counting it.
+    """
+    for run in sides.values() if warm_up else ():
+        run()
+    times: Times = {name: [] for name in sides}
+    for turn in range(repeats):
+        for name in list(sides)[:: 1 if turn % 2 == 0 else -1]:
+            times[name].append(sides[name]())
+    return times
+
+
+def stopwatch(run: Callable[[], object], clock: Clock = time.process_time) -> Callable[[], float]:
+    """A side for :func:`turns`: the seconds of a call whose result is of no interest."""
+    return lambda: timed(run, clock=clock)[1]
+
+
+def compare(
+    times: Times, question: str, ours: str, theirs: str, *, goal: float | None = None, note: str = ""
+) -> Row:
+    """The row of two sides; one that is not there gives a row without a ratio."""
+    missing = [name for name in (ours, theirs) if name not in times]
+    if missing:
+        return Row(question, ours, theirs, goal=goal, note=f"not run: {', '.join(missing)}")
+    ratios = [a / b for a, b in zip(times[ours], times[theirs], strict=True)]
+    middle = median(ratios), min(ratios), max(ratios)
+    return Row(question, ours, theirs, *middle, goal, 1e3 * median(times[ours]), note)
+
+
+def show_times(title: str, times: Times) -> None:
+    """Print what each side took."""
+    print(f"\n{title}\n\n| side | ms, median | range |\n|---|---|---|")
+    for name, spent in times.items():
+        milliseconds = [1e3 * seconds for seconds in spent]
+        print(
+            f"| {name} | {median(milliseconds):.1f} | {min(milliseconds):.1f} to {max(milliseconds):.1f} |",
+            flush=True,
+        )
+
+
+HEAD = ["| question | ours / theirs | ratio | range | goal | note |", "|---|---|---|---|---|---|"]
+
+
+def table(rows: list[Row]) -> str:
+    """The rows in Markdown."""
+    return "\n".join([*HEAD, *(f"| {' | '.join(_cells(row))} |" for row in rows)])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    ratio, low, high = (_number(value) for value in (row.ratio, row.low, row.high))
+    spread = NONE if row.ratio is None else f"{low} to {high}"
+    goal = NONE if row.goal is None else f"{row.goal:g}"
+    note = "; ".join(part for part in (verdict(row), row.note) if part)
+    return row.question, f"{row.ours} / {row.theirs}", ratio, spread, goal, note
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}" if value >= 0.995 else f"{value:.3f}"
+
+
+def verdict(row: Row) -> str:
+    """Whether the ratio, as the table prints it, is within the goal."""
+    if row.goal is None or row.ratio is None:
+        return ""
+    return "met" if float(_number(row.ratio)) <= row.goal else "missed"
+
+
+def read_table(text: str) -> list[Row]:
+    """The rows of the first such table in a text, as far as the table says them."""
+    lines = text.partition("\n".join(HEAD))[2].partition("\n\n")[0].strip().splitlines()
+    return [_read(line[2:-2].split(" | ")) for line in lines]
+
+
+def _read(cells: list[str]) -> Row:
+    question, sides, ratio, spread, goal, note = cells
+    numbers = [None if part == NONE else float(part) for part in (ratio, *spread.split(" to "))]
+    note = note.removeprefix("met").removeprefix("missed").removeprefix("; ")
+    wanted = None if goal == NONE else float(goal)
+    return Row(question, *sides.split(" / "), *(numbers * 2)[:3], goal=wanted, note=note)
+
+
+def report(rows: list[Row]) -> None:
+    """Print the rows, and leave them where ``make bench`` asked for them."""
+    print(f"\n{table(rows)}\n")
+    if path := os.environ.get(ROWS):
+        Path(path).write_text(json.dumps([asdict(row) for row in rows], indent=1))
+
+
+def peer(name: str, load: Callable[[], object]) -> object | None:
+    """A peer that ``load`` imports, or None and one line that says what is missing."""
+    try:
+        return load()
+    except Exception as error:  # a peer that a newer library broke may raise anything; the others still count
+        print(f"left out: {name} ({type(error).__name__}: {error})")
+        return None
+
+
+def quiet(seconds: float = 1.0, share: float = 0.1) -> bool:
+    """Whether other programs leave the processors alone: busy for less than this share of a second. Linux only."""
+    try:
+        before, after = _ticks(), time.sleep(seconds) or _ticks()
+    except OSError:
+        return os.getloadavg()[0] < share * (os.cpu_count() or 1)
+    total = sum(after) - sum(before)
+    return total > 0 and 1 - (after[3] + after[4] - before[3] - before[4]) / total < share
+
+
+def _ticks() -> list[int]:
+    return [int(number) for number in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+
+
+def parser(text: str | None, *, repeats: int) -> argparse.ArgumentParser:
+    """Arguments of a script, of which each has ``--repeats``."""
+    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--repeats", type=int, default=repeats, help="turns of each comparison")
+    return made

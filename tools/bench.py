@@ -1,0 +1,230 @@
+"""Time the book's code beside its peers, print one table, and write ``book/benchmarks.md``.
+
+    python tools/bench.py                    # all scripts of benchmarks/, some minutes on a quiet machine
+    python tools/bench.py als metrics        # these alone: prints their table and writes no page
+    python tools/bench.py --repeats 1        # fewer turns than each script has by itself
+
+Each script runs in a process of its own and leaves its rows in ``_build/bench``. One that fails, or a peer that cannot
+be imported, is a line of the page. RecBole comes without the packages that it asks for, into ``_build/bench``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks._timing import ROWS, Row, read_table, table
+from tools.run_all import ROOT, scripts
+
+PAGE = ROOT / "book" / "benchmarks.md"
+OUTPUT = ROOT / "_build" / "bench"
+RECBOLE = "recbole==1.2.1"
+LIMIT = 1200  # seconds that one script may take
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "torch-geometric",
+    "implicit",
+    "ranx",
+    "scikit-learn",
+    "scikit-surprise",
+    "torchmetrics",
+    "jupyter-book",
+    "nbconvert",
+)
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+HEAD = """<!-- Written by `make bench` (tools/bench.py): edit that, not this. -->
+
+# Benchmarks
+
+How much time does the book's code take beside libraries that others use? Each line below is one question. Both sides
+get the same data in the same run. They take turns, so that a busy minute hits both.
+
+A **ratio** is our time over theirs: 0.5 means half the time, 2 means twice. It is taken within one turn; the table has
+the median over the turns and the range. The **goal** is the largest ratio that we accept. Times on one thread are
+processor time, which leaves out the waiting for other programs.
+
+The numbers hold for one machine. Another has other caches and instructions: a gain from bfloat16, for one, needs a
+processor that multiplies matrices of bfloat16 (AVX-512 BF16 or AMX).
+"""
+FACTS = "| what | value |"
+FOOT = """
+## Make it again
+
+`make bench` measures all of it and rewrites this page. Let the machine do nothing else meanwhile. What each line
+measures, and how the sides were made comparable, stands at the head of its script in `benchmarks/`.
+"""
+
+
+@dataclass
+class Results:
+    """What the page says.
+
+    Attributes:
+        facts: name -> value, of the machine, the versions and the run.
+        rows: the questions, in the order of the scripts.
+        failed: one line for each script that did not end well.
+    """
+
+    facts: dict[str, str] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+# ---- the page ------------------------------------------------------------------------------------------------------
+
+
+def page(results: Results) -> str:
+    """The text of ``book/benchmarks.md``."""
+    facts = [f"| {name} | {value} |" for name, value in results.facts.items()]
+    parts = [HEAD, "## Ours beside theirs", "", table(results.rows), ""]
+    if results.failed:
+        parts += ["Not run:", "", *(f"- {line}" for line in results.failed), ""]
+    parts += ["## Where and when", "", FACTS, "|---|---|", *facts, FOOT]
+    return "\n".join(parts)
+
+
+def read_page(text: str) -> Results:
+    """What a page says: ``page(read_page(text)) == text`` for every page of this tool's making."""
+    ours, _, rest = text.partition(FACTS)
+    facts = re.findall(r"^\| (\S.*?) \| (.*) \|$", rest, re.MULTILINE)
+    failed = re.findall(r"^- (.*)$", ours.partition("\nNot run:\n")[2], re.MULTILINE)
+    return Results(dict(facts), read_table(ours), failed)
+
+
+# ---- the machine ---------------------------------------------------------------------------------------------------
+
+
+def processor() -> tuple[str, str]:
+    """The processor's name, and which instructions of interest it has; Linux says both, macOS the name."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        done = (
+            subprocess.run(asked, capture_output=True, text=True, check=False)
+            if sys.platform == "darwin"
+            else None
+        )
+        return (done.stdout.strip() if done else "") or platform.machine(), "unknown"
+    name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
+    present = flags[1].split() if flags else []
+    having = [f"{name}: {'yes' if name in present else 'no'}" for name in INSTRUCTIONS]
+    return name[1] if name else platform.machine(), ", ".join(having)
+
+
+def versions() -> str:
+    """Versions of the libraries that take part, as far as they are there."""
+    found = [f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"no {name}")
+    return ", ".join(found)
+
+
+# ---- the run -------------------------------------------------------------------------------------------------------
+
+
+def fetch_recbole() -> None:
+    """Put RecBole's files where ``benchmarks/graph.py`` looks for them; without a network its part is left out."""
+    folder = OUTPUT / "recbole"
+    if not (folder / "recbole").exists():
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, RECBOLE],
+            check=False,
+        )
+
+
+def run(script: Path, arguments: list[str]) -> tuple[list[Row], str]:
+    """The rows of a script, and one line when it failed."""
+    rows = OUTPUT / f"{script.stem}.json"
+    rows.unlink(missing_ok=True)
+    environment = os.environ | {ROWS: str(rows), "TQDM_DISABLE": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, script, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return [], f"`{script.name}` took more than {LIMIT} s"
+    print(done.stderr, end="", file=sys.stderr, flush=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return [], f"`{script.name}` failed: {last.replace('|', '/')[:200]}"
+    found = json.loads(rows.read_text()) if rows.exists() else []  # a script may write a table of its own
+    return [Row(**row) for row in found], ""
+
+
+def measure(chosen: list[Path], arguments: list[str]) -> Results:
+    """Run the scripts one after the other."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    if any(script.stem == "graph" for script in chosen):
+        fetch_recbole()
+    results, took, name, load = Results(), [], processor(), [os.getloadavg()[0]]
+    for script in chosen:
+        print(f"\n== {script.relative_to(ROOT)}", flush=True)
+        begin = time.perf_counter()
+        rows, failure = run(script, arguments)
+        results.rows += rows
+        results.failed += [failure] if failure else []
+        took.append(f"`{script.stem}` {time.perf_counter() - begin:.0f} s")
+        load.append(os.getloadavg()[0])
+    results.facts = {
+        "Processor": f"{name[0]}, {os.cpu_count()} cores",
+        "Instructions": name[1],
+        "System": f"{platform.system()} {platform.machine()}",
+        "Versions": versions(),
+        "Date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "Load": f"{load[0]:.1f} at the start, then {min(load[1:]):.1f} to {max(load[1:]):.1f}; 1 is our own",
+        "Scripts": ", ".join(took),
+    }
+    return results
+
+
+def main() -> int:
+    """Read the command line, measure, print, write the page when all scripts ran."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="scripts of benchmarks/, without .py; all when left out")
+    parser.add_argument("--repeats", type=int, help="turns of each comparison")
+    parser.add_argument(
+        "--output", type=Path, help=f"the page (default: {PAGE.relative_to(ROOT)}, all scripts only)"
+    )
+    options = parser.parse_args()
+    found = {script.stem: script for script in scripts("benchmarks")}
+    if unknown := sorted(set(options.names) - set(found)):
+        raise SystemExit(f"unknown script(s) {unknown}; there are {list(found)}")
+    chosen = [found[name] for name in options.names or found]
+    results = measure(chosen, ["--repeats", str(options.repeats)] if options.repeats else [])
+    print(f"\n== all\n\n{table(results.rows)}\n")
+    print("\n".join([*results.failed, *(f"{name}: {value}" for name, value in results.facts.items())]))
+    if target := options.output or (None if options.names else PAGE):
+        target.write_text(page(results), encoding="utf-8")
+        print(f"\nwritten: {target}")
+    return bool(results.failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
