@@ -37,13 +37,14 @@
   };
 
   // Numbers stand right, columns of words left.
+  const NUMBER = /^((?!.*[A-Za-z]{3})[-+−±]?[\d.]|nan$|-?inf$)/; // "2001: A Space Odyssey" is none
   const markWords = (table) => {
     const rows = [...(table.tBodies[0]?.rows ?? [])].map((row) => [...row.querySelectorAll("td")]);
     const heads = [...([...(table.tHead?.rows ?? [])].at(-1)?.cells ?? [])];
     for (const place of rows[0]?.keys() ?? []) {
       const column = rows.map((row) => row[place]).filter(Boolean);
       const texts = column.map((cell) => cell.textContent.trim()).filter(Boolean);
-      if (!texts.length || texts.some((text) => /^([-+−±]?[\d.]|nan|inf)/.test(text))) continue;
+      if (!texts.length || texts.some((text) => NUMBER.test(text))) continue;
       for (const cell of [...column, heads[heads.length - rows[0].length + place]]) cell?.classList.add("words");
     }
   };
@@ -52,6 +53,10 @@
   for (const table of document.querySelectorAll("table.dataframe")) {
     if (table.tHead) mergeHeaders(table.tHead);
     markWords(table);
+  }
+  // A number and its spread are one thing: "0.138 ± 0.001" does not break where there is room.
+  for (const cell of document.querySelectorAll(".bd-article table:not(.dataframe) td")) {
+    if (/^[-+−]?[\d.,]+( ± [\d.,]+)?$/.test(cell.textContent.trim())) cell.classList.add("number");
   }
   window.addEventListener("load", ready);
   window.addEventListener("resize", update);

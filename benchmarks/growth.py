@@ -1,7 +1,8 @@
 """How does the cost of a training step grow with users, items, interactions and factors? Chapter 16 reads the table.
 
-    python benchmarks/growth.py                # writes results/growth.csv, some minutes
-    python benchmarks/growth.py --repeats 1 --only LightGCN    # the other rows stay as they are
+    python benchmarks/growth.py                            # prints the table, some minutes
+    python benchmarks/growth.py --save                     # writes results/growth.csv too: execute chapter 16 anew
+    python benchmarks/growth.py --save --only LightGCN     # the other rows stay as they are
 
 One quantity at a time is doubled twice, the others stay. A cost is the processor time of one thread: of an iteration
 of ALS, of an epoch of LightGCN, of a step of DLRM. All sizes of a question run by turns; a ratio is the median over
@@ -123,12 +124,14 @@ def rows(repeats: int, only: str) -> Iterator[dict[str, object]]:
                 yield row | {"cost": round(ratio, 2)}
 
 
-def main(repeats: int, only: str = "") -> pd.DataFrame:
-    """Measure all, or the models with ``only`` in their name, and write results/growth.csv."""
+def main(repeats: int, only: str = "", *, save: bool = False) -> pd.DataFrame:
+    """Measure all, or the models with ``only`` in their name; ``save`` writes results/growth.csv."""
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(0)
     table = pd.DataFrame(rows(repeats, only))
+    if not save:
+        return table
     path = Path(__file__).resolve().parents[1] / "results" / "growth.csv"
     if only and path.exists():
         old = pd.read_csv(path)
@@ -146,5 +149,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
-    main(options.repeats, options.only)
+    main(options.repeats, options.only, save=options.save)

@@ -41,7 +41,7 @@ def main() -> None:
             content, knn = (part.score(everyone) for part in (hybrid.content, hybrid.collaborative))
             compared = {
                 "content-based": content,
-                "item-kNN": knn,
+                "item kNN": knn,
                 "raw sum": content + knn,
                 "half and half": standardize(content) + standardize(knn),
                 "hybrid": hybrid.score(everyone),

@@ -41,7 +41,7 @@ PARTS = {
 
 def models(features) -> dict:
     """The two models that are compared, unfitted."""
-    return {"content-based": ContentBased(features), "item-kNN": ItemKNN()}
+    return {"content-based": ContentBased(features), "item kNN": ItemKNN()}
 
 
 def auc(data, model, train, asked, codes, relevant, others) -> float:

@@ -4,12 +4,12 @@
     python experiments/graph.py layers kinds    these only; the other rows stay
 
 One row a number: ``experiment``, ``setting``, ``seed``, ``measure``, ``value``. All on ``random_split`` seeds 0, 1, 2.
-The fitted models have their default settings but for what is named. LightGCN and GCN stand in the league table.
+The fitted models have their default settings but for what is named. LightGCN, GCN and the factorisation with the same
+loss stand in the league table.
 
 - ``untrained``: nothing trained, by number of layers: random embeddings of several widths, or one-hot ones, with edges
   both ways; and with edges from users to items alone.
 - ``paths``: the score is the weight of all paths of one length.
-- ``mf``: ``MatrixFactorization`` with biases, BPR and the same number of negatives, tuned like LightGCN.
 - ``live``: what the chapter runs again.
 
 The others compare settings with each other: ten epochs, in float32.
@@ -36,11 +36,8 @@ from course_utils.data import MovieLens
 from course_utils.graph import HeteroLightGCN, LightGCN, bipartite_graph, hetero_graph
 from course_utils.graph_data import KINDS
 from course_utils.interactions import Interactions
-from course_utils.mf import MatrixFactorization
 
 Row = tuple[str, str | int, int, str, float]
-# chosen from about twenty settings, as LightGCN's are, on a validation part of seed 0's training part
-MF = {"loss": "bpr", "epochs": 30, "lr": 0.02, "regularization": 0.015, "negatives": 4}
 SHORT = 10  # epochs where settings are compared with each other; the league's LightGCN has its full training
 PENALTY = {layers: 0.027 / (layers + 1) ** 2 for layers in range(5)}
 
@@ -106,13 +103,6 @@ def layers(data: MovieLens, seed: int, past: Interactions, test: Interactions) -
         yield "layers", number, seed, "ndcg@10", evaluate.top_n(model, past, test)["ndcg@10"]
 
 
-def mf(data: MovieLens, seed: int, past: Interactions, test: Interactions) -> Iterator[Row]:
-    """The same loss and negatives without a graph."""
-    model = MatrixFactorization(past.n_users, past.n_items, 64, seed=seed).fit(past, **MF)
-    for measure, value in evaluate.top_n(model, past, test).items():
-        yield "mf", "MF, BPR", seed, measure, value
-
-
 class Leaky(LightGCN):
     """LightGCN that propagates over edges which its loss never sees."""
 
@@ -176,7 +166,7 @@ def live(data: MovieLens, seed: int, past: Interactions, test: Interactions) -> 
     yield "live", "all kinds, 2 epochs", seed, "ndcg@10", evaluate.top_n(model, past, test)["ndcg@10"]
 
 
-PARTS = {part.__name__: part for part in (untrained, paths, mf, live, leak, new_users, layers, kinds)}
+PARTS = {part.__name__: part for part in (untrained, paths, live, leak, new_users, layers, kinds)}
 SINGLE = {"leak", "new_users", "layers", "kinds"}  # in float32, in half the time
 
 

@@ -80,7 +80,7 @@ TOP_N: dict[str, Callable[[int], evaluate.Recommender]] = {
     "hybrid": lambda seed: Hybrid(content_based(), EASE()),
     "implicit ALS": lambda seed: ImplicitALS(seed=seed),
     "MF (embeddings)": lambda seed: ClickEmbeddings(USERS, ITEMS, seed=seed),
-    "MF (BPR)": lambda seed: PairEmbeddings(USERS, ITEMS, seed=seed),
+    "MF (BPR)": lambda seed: PairEmbeddings(USERS, ITEMS, 64, seed=seed),
     "GCN": lambda seed: GCNRecommender(USERS, ITEMS, seed=seed),
     "LightGCN": lambda seed: LightGCN(USERS, ITEMS, seed=seed),
     "two-tower": lambda seed: TwoTower(USERS, ITEMS, **descriptions(), seed=seed),

@@ -320,8 +320,6 @@ def test_the_base_rate_has_normalized_entropy_one():
         (lambda: m.normalized_entropy([0.1, 0.2], [0, 0]), "one class"),
         (lambda: m.novelty([[0]], [0.0]), r"\(0, 1\]"),
         (lambda: m.gini([[7]], 3), "codes 7"),
-        (lambda: m.expected_sampled_hit_rate(0, 10, 5, 1), "rank"),
-        (lambda: m.expected_sampled_hit_rate(1, 10, 10, 1), "n_sampled"),
     ],
 )
 def test_bad_input_is_refused_by_name(call, message):
@@ -411,13 +409,3 @@ def test_calibration_of_nothing_and_of_no_shares():
         call = {"recommended": torch.tensor([[0], [1]]), "kinds": kinds, "target": target, "smoothing": 0.1}
         with pytest.raises(InputError, match=message):
             m.calibration_kl(**(call | change))
-
-
-def test_sampled_hit_rate():
-    assert round(m.expected_sampled_hit_rate(60, 1000, 100, 10), 4) == 0.9389
-    assert round(m.expected_sampled_hit_rate(120, 1000, 100, 10), 4) == 0.2201
-    assert m.expected_sampled_hit_rate(10, 1000, 999, 10) == 1
-    assert m.expected_sampled_hit_rate(11, 1000, 999, 10) == 0
-    rng = np.random.default_rng(0)
-    better = np.array([rng.choice(49, 20, replace=False) < 11 for _ in range(4000)]).sum(axis=1)
-    assert m.expected_sampled_hit_rate(12, 50, 20, 5) == pytest.approx((better < 5).mean(), abs=0.03)

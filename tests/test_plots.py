@@ -70,6 +70,13 @@ def test_spread_bars_prints_beside_a_negative_bar():
     plt.close(fig)
 
 
+def test_spread_bars_prints_no_minus_before_a_zero():
+    fig, ax = plt.subplots()
+    plots.spread_bars(ax, ["a", "b"], [-0.00001, -0.25])
+    assert [t.get_text() for t in ax.texts] == ["0.000", "-0.250"]
+    plt.close(fig)
+
+
 def test_label_ends_keeps_labels_apart():
     fig, ax = plt.subplots()
     for name, end in (("a", 1.0), ("b", 1.0), ("c", 0.0)):

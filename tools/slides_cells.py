@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
@@ -20,6 +21,7 @@ from slides_deck import Block, DeckError
 MIMES = ("text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/html", "text/latex", "text/plain")
 FORBIDDEN = ("script", "iframe", "link", "object", "video", "audio")
 EXTERNAL = re.compile(r"(https?:)?//")
+NUMBER = re.compile(r"(?!.*[A-Za-z]{3})[-+−±]?[\d.]|nan$|-?inf$")  # "2001: A Space Odyssey" is none
 
 
 def block_html(block: Block, folder: Path) -> str:
@@ -133,18 +135,36 @@ def _table(html: str) -> str:
         dense = len(table.find_all("tr")) > 9 or len(table.tr.find_all("th")) > 7
         _merge_head(table)
         _mark_words(table)
-        table.attrs = {"class": "dense"} if dense else {"class": "wide"} if _is_wide(table) else {}
+        for name in table.select("tbody th"):
+            if name.string and len(name.string) <= 10:  # "DCN v2" is one word
+                name.string = name.string.replace(" ", "\N{NO-BREAK SPACE}")
+        size = "dense" if dense else _size(table)
+        table.attrs = {"class": size} if size else {}
     return f'<div class="table mathjax_ignore">{soup}</div>'
 
 
-def _is_wide(table: Tag) -> bool:
-    """Whether the lines of a table would break in the large type of a slide with few words."""
+def _size(table: Tag) -> str:
+    """The class of a table: for which type it is too wide. Its numbers never break, its words may."""
+    words, lines = _widest(table, _longest_word), _widest(table, len)
+    # pixels: a letter, the room around a cell, a slide (992 on a 4:3 screen)
+    least = 13.5 * sum(words) + 42 * len(words)
+    if least > 992:
+        return "dense" if least > 1150 else "tight"
+    line = 17 * sum(lines) + 48 * len(lines)
+    return "wide" if line > 1150 else "broad" if line > 992 else ""
+
+
+def _longest_word(text: str) -> int:
+    return len(text) if NUMBER.match(text) else max(map(len, text.split(" ")))
+
+
+def _widest(table: Tag, measure: Callable[[str], int]) -> list[int]:
+    """The largest measure of the texts of each column."""
     rows = [
-        [len(cell.get_text(strip=True)) for cell in row.find_all(["th", "td"])]
+        [measure(cell.get_text(strip=True)) for cell in row.find_all(["th", "td"])]
         for row in table.find_all("tr")
     ]
-    widest = [max(column) for column in zip_longest(*rows, fillvalue=0)]
-    return 17 * sum(widest) + 48 * len(widest) > 1150  # pixels: a letter, the room around a cell, the slide
+    return [max(column) for column in zip_longest(*rows, fillvalue=0)]
 
 
 def _merge_head(table: Tag) -> None:
@@ -167,7 +187,7 @@ def _mark_words(table: Tag) -> None:
     rows = [row.find_all("td") for row in table.tbody.find_all("tr")] if table.tbody else []
     for place, column in enumerate(zip(*rows, strict=False)):
         texts = list(filter(None, (cell.get_text(strip=True) for cell in column)))
-        if texts and not any(re.match(r"[-+−±]?[\d.]|nan|inf", text) for text in texts):
+        if texts and not any(NUMBER.match(text) for text in texts):
             heads = table.thead.find_all("tr")[-1].find_all("th") if table.thead else []
             for cell in [*column, *heads[len(heads) - len(rows[0]) + place :][:1]]:
                 cell["class"] = "words"

@@ -99,7 +99,7 @@ def _slide(slide: Slide, folder: Path) -> dict[str, object]:
         html.append(body)
         if not body.strip():
             continue
-        classes = ["block"] + ["grow"] * ("<img" in body) + ["fragment"] * block.fragment
+        classes = ["block"] + ["fills"] * ("<img" in body) + ["fragment"] * block.fragment
         view[block.column or "above"].append(f'<div class="{" ".join(classes)}">{body}</div>')
     body = "".join(html)
     if not view["header"] and not body.strip():

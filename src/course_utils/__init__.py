@@ -5,7 +5,7 @@ Importing it does nothing: no seeding, no download, no plot style. A notebook ca
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["setup"]
 
 

@@ -219,31 +219,6 @@ def ndcg_at_k(
     return _at_k(recommended, gains, k) @ discount / ideal.masked_fill(ideal == 0, torch.nan)
 
 
-def expected_sampled_hit_rate(rank: int, n_items: int, n_sampled: int, k: int) -> float:
-    """Expected hit rate at k when one relevant item is ranked among sampled negatives only.
-
-    The item stays among the first k when fewer than k of the ``rank - 1`` better items are drawn, a
-    hypergeometric probability (Krichene and Rendle 2020).
-
-    Args:
-        rank: true rank of the item, in 1..n_items.
-        n_items: number of items, the relevant one included.
-        n_sampled: negatives drawn without replacement, in 0..n_items - 1.
-        k: length of the list, 1 or more.
-
-    Returns:
-        A probability in 0..1; with all negatives it is 1 or 0, the true hit rate.
-    """
-    from scipy.stats import hypergeom
-
-    if not 1 <= rank <= n_items:
-        raise InputError("rank", got=rank, expected=f"a whole number in 1..{n_items}")
-    if not 0 <= n_sampled <= n_items - 1:
-        raise InputError("n_sampled", got=n_sampled, expected=f"a whole number in 0..{n_items - 1}")
-    check_k(k, n_items)
-    return float(hypergeom.cdf(k - 1, n_items - 1, rank - 1, n_sampled))
-
-
 def _ranks(k: int) -> torch.Tensor:
     return torch.arange(1, k + 1, dtype=torch.get_default_dtype())
 

@@ -68,7 +68,7 @@ def spread_bars(
     for row, mean in zip(rows, means, strict=True):
         reach = max(mean + (0 if spreads is None else spreads[row]), 0)  # beside a negative bar, not on it
         axes.annotate(
-            f"{mean:.{digits}f}",
+            f"{mean:z.{digits}f}",  # z: no minus before a zero
             (reach, row),
             xytext=(5, 0),
             textcoords="offset points",

@@ -204,6 +204,30 @@ def test_outputs(tmp_path):
     assert "0.5" not in fifth.text
 
 
+def test_tables_take_the_type_that_fits_and_know_words_from_numbers(tmp_path):
+    def table(*rows):
+        body = "".join(
+            "<tr><th>a</th>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows
+        )
+        html = "<table><thead><tr><th></th>" + "<th>b</th>" * len(rows[0]) + f"</tr></thead>{body}</table>"
+        html = html.replace(body, f"<tbody>{body}</tbody>")
+        return built(tmp_path, code("x", "slide", outputs=[shown("text/html", html)])).table
+
+    films = table(["2001: A Space Odyssey", "0.5"], ["Fargo", "nan"])
+    assert [cell.get("class") for cell in films.tbody.tr.find_all("td")] == [["words"], None]
+    assert "class" not in table(["0.04 ± 0.02"] * 2).attrs
+    assert table(["0.04 ± 0.02"] * 4)["class"] == ["broad"], "one line in large type, on a wide screen alone"
+    assert table(["many words that may break"] * 4)["class"] == ["wide"]
+    assert table(["+0.04 ± 0.02"] * 5)["class"] == ["tight"], "its numbers may not break"
+    assert table(["+0.04 ± 0.02"] * 6)["class"] == ["dense"]
+
+
+def test_a_figure_can_be_a_fragment(tmp_path):
+    page = built(tmp_path, markdown("## A", "slide"), code("a", "fragment", outputs=[picture()]))
+    classes = page.select_one(".fragment")["class"]
+    assert "grow" not in classes, "reveal.js has a fragment of that name, which draws larger than the slide"
+
+
 def test_markdown_pictures_are_inlined_and_links_into_the_book_are_text(tmp_path):
     (tmp_path / "way.svg").write_text(samples.SVG, encoding="utf-8")
     source = (

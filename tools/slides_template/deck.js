@@ -16,6 +16,17 @@
 
   await MathJax.startup.promise;
   await MathJax.typesetPromise([document.querySelector(".slides")]);
+  for (const formula of document.querySelectorAll(".slides mjx-container:not([display=true])")) {
+    // a line that begins with the comma after a formula looks like a mistake
+    const rest = formula.nextSibling;
+    const mark = rest?.nodeType === Node.TEXT_NODE && rest.data.match(/^[.,;:!?)%”]+/);
+    if (!mark) continue;
+    rest.splitText(mark[0].length);
+    const held = document.createElement("span");
+    held.className = "held";
+    formula.replaceWith(held);
+    held.append(formula, rest);
+  }
   await Promise.allSettled([...document.images].map((image) => image.decode()));
   root.classList.remove("typesetting");
 
