@@ -41,6 +41,7 @@
   const markWords = (table) => {
     const rows = [...(table.tBodies[0]?.rows ?? [])].map((row) => [...row.querySelectorAll("td")]);
     const heads = [...([...(table.tHead?.rows ?? [])].at(-1)?.cells ?? [])];
+    for (const head of rows[0]?.length ? heads.slice(0, -rows[0].length) : []) head.classList.add("words"); // the index
     for (const place of rows[0]?.keys() ?? []) {
       const column = rows.map((row) => row[place]).filter(Boolean);
       const texts = column.map((cell) => cell.textContent.trim()).filter(Boolean);

@@ -110,7 +110,8 @@ def deck_line(source: Path, number: int, root: str) -> str:
     slides = read_deck(source / notebook).slides
     steps = sum(block.fragment for slide in slides for block in slide.blocks)
     noted = sum(bool(slide.notes) for slide in slides)
-    line = f"*Deck:* {len(slides)} slides, {noted} with speaker notes, {steps} steps held back."
+    held = f"{steps} step{'' if steps == 1 else 's'} held back"
+    line = f"*Deck:* {len(slides)} slides, {noted} with speaker notes, {held}."
     if (source / "_build/slides" / f"{notebook.stem}.html").exists():
         label = f"Deck of chapter {number}: open it"
         line += f' <a href="{root}slides/{notebook.stem}.html" aria-label="{label}">Open it</a>.'

@@ -136,7 +136,7 @@ def _table(html: str) -> str:
         _merge_head(table)
         _mark_words(table)
         for name in table.select("tbody th"):
-            if name.string and len(name.string) <= 10:  # "DCN v2" is one word
+            if name.string and len(name.string) <= 11:  # "1 neighbour" is one word
                 name.string = name.string.replace(" ", "\N{NO-BREAK SPACE}")
         size = "dense" if dense else _size(table)
         table.attrs = {"class": size} if size else {}

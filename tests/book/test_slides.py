@@ -12,6 +12,7 @@ from pathlib import Path
 import browser as headless
 import deck_samples as samples
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from bs4 import BeautifulSoup
@@ -220,6 +221,18 @@ def test_tables_take_the_type_that_fits_and_know_words_from_numbers(tmp_path):
     assert table(["many words that may break"] * 4)["class"] == ["wide"]
     assert table(["+0.04 ± 0.02"] * 5)["class"] == ["tight"], "its numbers may not break"
     assert table(["+0.04 ± 0.02"] * 6)["class"] == ["dense"]
+
+
+def test_names_of_an_index_join_the_row_of_heads(tmp_path):
+    def heads(frame):
+        table = built(tmp_path, code("x", "slide", outputs=[shown("text/html", frame.to_html())])).table
+        return [[head.get_text(strip=True) for head in row.find_all("th")] for row in table.thead("tr")]
+
+    named = pd.DataFrame({"mean": [0.5], "sd": [0.1]}, index=pd.Index(["EASE"], name="model"))
+    assert heads(named) == [["model", "mean", "sd"]]
+    assert heads(named.rename_axis(columns="measure")) == [["model \\ measure", "mean", "sd"]]
+    spanned = pd.concat({"first": named, "second": named}, axis=1)
+    assert heads(spanned) == [["", "first", "second"], ["model", "mean", "sd", "mean", "sd"]]
 
 
 def test_a_figure_can_be_a_fragment(tmp_path):
