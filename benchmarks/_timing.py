@@ -10,9 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 
@@ -109,12 +112,17 @@ def show_times(title: str, times: Times) -> None:
         )
 
 
-HEAD = ["| question | ours / theirs | ratio | range | goal | note |", "|---|---|---|---|---|---|"]
+HEAD = "| ours / theirs | ratio | range | goal | note |\n|---|---|---|---|---|\n"
+BLOCK = re.compile(rf"^\*\*(.+)\*\*\n\n{re.escape(HEAD)}((?:\|.*\|\n?)+)", re.MULTILINE)
 
 
 def table(rows: list[Row]) -> str:
-    """The rows in Markdown."""
-    return "\n".join([*HEAD, *(f"| {' | '.join(_cells(row))} |" for row in rows)])
+    """The rows in Markdown: a small table for each question, which a phone can show."""
+    blocks = [
+        f"**{question}**\n\n{HEAD}" + "\n".join(f"| {' | '.join(_cells(row))} |" for row in group)
+        for question, group in groupby(rows, key=attrgetter("question"))
+    ]
+    return "\n\n".join(blocks)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -122,7 +130,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     spread = NONE if row.ratio is None else f"{low} to {high}"
     goal = NONE if row.goal is None else f"{row.goal:g}"
     note = "; ".join(part for part in (verdict(row), row.note) if part)
-    return row.question, f"{row.ours} / {row.theirs}", ratio, spread, goal, note
+    return f"{row.ours} / {row.theirs}", ratio, spread, goal, note
 
 
 def _number(value: float | None) -> str:
@@ -137,13 +145,16 @@ def verdict(row: Row) -> str:
 
 
 def read_table(text: str) -> list[Row]:
-    """The rows of the first such table in a text, as far as the table says them."""
-    lines = text.partition("\n".join(HEAD))[2].partition("\n\n")[0].strip().splitlines()
-    return [_read(line[2:-2].split(" | ")) for line in lines]
+    """The rows of such tables in a text, as far as the tables say them."""
+    return [
+        _read(question, line[2:-2].split(" | "))
+        for question, lines in BLOCK.findall(text)
+        for line in lines.strip().splitlines()
+    ]
 
 
-def _read(cells: list[str]) -> Row:
-    question, sides, ratio, spread, goal, note = cells
+def _read(question: str, cells: list[str]) -> Row:
+    sides, ratio, spread, goal, note = cells
     numbers = [None if part == NONE else float(part) for part in (ratio, *spread.split(" to "))]
     note = note.removeprefix("met").removeprefix("missed").removeprefix("; ")
     wanted = None if goal == NONE else float(goal)

@@ -172,7 +172,7 @@ def main() -> None:
         rows.append(against_implicit(name, movielens(), "cg", 15, options.repeats, 0.6))
         rows.append(against_implicit(name, movielens(), "cholesky", 9, options.repeats, 0.5))
     if options.only != "movielens":
-        name, matrix = "20,000 x 5,000, 10^6 entries", confidence(20_000, 5_000, 1_000_000)
+        name, matrix = "20,000 x 5,000, 1,000,000 entries", confidence(20_000, 5_000, 1_000_000)
         repeats = min(3, options.repeats)
         rows.append(against_implicit(name, matrix, "cg", 11, repeats, 0.75))
         rows.append(against_implicit(name, matrix, "cholesky", 3, repeats, 0.5))

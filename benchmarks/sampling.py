@@ -120,7 +120,7 @@ def main() -> None:
     torch.set_default_dtype(torch.float64)
     movielens = Interactions.from_frame(load_movielens().ratings)
     rows = against("MovieLens-100K", movielens, options.triples, options.repeats)
-    rows += against("20,000 x 5,000, 10^6 entries", large(), options.triples, min(3, options.repeats))
+    rows += against("20,000 x 5,000, 1,000,000 entries", large(), options.triples, min(3, options.repeats))
     report(rows)
 
 

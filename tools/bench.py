@@ -50,7 +50,7 @@ HEAD = """<!-- Written by `make bench` (tools/bench.py): edit that, not this. --
 
 # Benchmarks
 
-How much time does the book's code take beside libraries that others use? Each line below is one question. Both sides
+How much time does the book's code take beside libraries that others use? Each table below is one question. Both sides
 get the same data in the same run. They take turns, so that a busy minute hits both.
 
 A **ratio** is our time over theirs: 0.5 means half the time, 2 means twice. It is taken within one turn; the table has

@@ -20,9 +20,9 @@ from course_utils.least_squares import Rows, check_counts, pad, solve, start
 class ImplicitALS:
     r"""Ranking from implicit feedback by weighted least squares on all cells.
 
-    Minimises :math:`\sum_{u,i} c_{ui} (p_{ui} - x_u \cdot y_i)^2 + \lambda (\sum_u |x_u|^2 + \sum_i |y_i|^2)`.
-    An interaction has :math:`p = 1` and confidence :math:`c = 1 + \alpha r`, every other cell :math:`p = 0` and
-    :math:`c = 1` (Hu, Koren and Volinsky 2008, equation 3). The library ``implicit`` takes :math:`\alpha r` for
+    Minimises :math:`\sum_{u,i} c_{ui} (t_{ui} - p_u \cdot q_i)^2 + \lambda (\sum_u |p_u|^2 + \sum_i |q_i|^2)`.
+    An interaction has the target :math:`t = 1` and confidence :math:`c = 1 + \alpha r`, every other cell :math:`t = 0`
+    and :math:`c = 1` (Hu, Koren and Volinsky 2008, equation 3). The library ``implicit`` takes :math:`\alpha r` for
     the confidence of an interaction: to compare, hand it :math:`1 + \alpha r` with its own alpha at 1.
 
     The defaults were chosen on random fifths of the training parts of ``random_split`` of MovieLens-100K (seeds 0, 1
@@ -96,22 +96,22 @@ class ImplicitALS:
         by_user, by_item = Rows.both_sides(interactions, self.alpha * ratings)
         generator = torch.Generator().manual_seed(self.seed)
         users, items = (torch.rand(s, generator=generator, dtype=ratings.dtype) * 0.01 for s in shapes)
-        X = start(user_factors, shapes[0], "user_factors", users)
-        Y = start(item_factors, shapes[1], "item_factors", items)
+        P = start(user_factors, shapes[0], "user_factors", users)
+        Q = start(item_factors, shapes[1], "item_factors", items)
         self.loss_history = []
         for _ in range(self.iterations):
-            X = self._half_step(by_user, X, Y)
-            Y = self._half_step(by_item, Y, X)
+            P = self._half_step(by_user, P, Q)
+            Q = self._half_step(by_item, Q, P)
             if self.calculate_training_loss:
-                self.loss_history.append(implicit_loss(by_user, X, Y, self.regularization))
-        self.user_factors, self.item_factors = X, Y
+                self.loss_history.append(implicit_loss(by_user, P, Q, self.regularization))
+        self.user_factors, self.item_factors = P, Q
         return self
 
-    def _half_step(self, rows: Rows, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
-        """Better vectors ``X`` of the rows, given those of the columns."""
+    def _half_step(self, rows: Rows, P: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
+        """Better vectors ``P`` of the rows, given those of the columns."""
         if self.solver == "cholesky":
-            return implicit_cholesky(rows, Y, self.regularization)
-        return implicit_cg(rows, X, Y, self.regularization, self.cg_steps)
+            return implicit_cholesky(rows, Q, self.regularization)
+        return implicit_cg(rows, P, Q, self.regularization, self.cg_steps)
 
     def score(self, users: torch.Tensor) -> torch.Tensor:
         """How much each item is expected to be liked, near 0 .. 1, ``(len(users), n_items)``.
@@ -128,26 +128,26 @@ class ImplicitALS:
         return self.user_factors[check_codes(users, len(self.user_factors), "users")] @ self.item_factors.mT
 
 
-def implicit_loss(rows: Rows, X: torch.Tensor, Y: torch.Tensor, regularization: float) -> float:
+def implicit_loss(rows: Rows, P: torch.Tensor, Q: torch.Tensor, regularization: float) -> float:
     r"""The objective of :class:`ImplicitALS` over all cells, without visiting the empty ones.
 
-    The empty cells cost :math:`(x_u \cdot y_i)^2` each. Over all cells this is the sum of the elementwise product of
-    :math:`X^\top X` and :math:`Y^\top Y`; on the entries it is taken off again.
+    The empty cells cost :math:`(p_u \cdot q_i)^2` each. Over all cells this is the sum of the elementwise product of
+    :math:`P^\top P` and :math:`Q^\top Q`; on the entries it is taken off again.
 
     Args:
         rows: the entries, with the extra confidence :math:`d = \alpha r` as values.
-        X: factors of the rows, ``(R, F)``.
-        Y: factors of the columns, ``(C, F)``.
+        P: factors of the rows, ``(R, F)``.
+        Q: factors of the columns, ``(C, F)``.
         regularization: :math:`\lambda`.
     """
-    fitted = rows.products(X, Y)
+    fitted = rows.products(P, Q)
     entries = (1 + rows.values) * (1 - fitted) ** 2 - fitted**2
-    everywhere = ((X.mT @ X) * (Y.mT @ Y)).sum()
-    return float(entries.double().sum() + everywhere + regularization * (X.square().sum() + Y.square().sum()))
+    everywhere = ((P.mT @ P) * (Q.mT @ Q)).sum()
+    return float(entries.double().sum() + everywhere + regularization * (P.square().sum() + Q.square().sum()))
 
 
-def implicit_cholesky(rows: Rows, Y: torch.Tensor, regularization: float) -> torch.Tensor:
-    r"""Exact implicit step: :math:`x_u = (Y^\top Y + Y_u^\top D_u Y_u + \lambda I)^{-1} Y_u^\top (1 + d_u)`.
+def implicit_cholesky(rows: Rows, Q: torch.Tensor, regularization: float) -> torch.Tensor:
+    r"""Exact implicit step: :math:`p_u = (Q^\top Q + Q_u^\top D_u Q_u + \lambda I)^{-1} Q_u^\top (1 + d_u)`.
 
     Hu, Koren and Volinsky (2008), equation 4, with :math:`d = \alpha r` the extra confidence of an entry. In the
     coordinates of :func:`whiten` the matrix is :math:`I + Z_u^\top D_u Z_u`. A row with fewer entries than factors
@@ -156,21 +156,21 @@ def implicit_cholesky(rows: Rows, Y: torch.Tensor, regularization: float) -> tor
 
     Args:
         rows: the entries, with :math:`d`, above 0, as values.
-        Y: factors of the columns, ``(C, F)``.
+        Q: factors of the columns, ``(C, F)``.
         regularization: :math:`\lambda`, above 0.
 
     Returns:
         Factors of the rows, ``(R, F)``.
     """
-    Z, _, back = whiten(Y, regularization)
+    Z, _, back = whiten(Q, regularization)
     right = rows.matrix(1 + rows.values) @ Z  # (R, F)
     Z_padded, root = pad(Z), pad(rows.values.sqrt())
-    eye = torch.eye(Y.shape[1], dtype=Y.dtype)
+    eye = torch.eye(Q.shape[1], dtype=Q.dtype)
     dual, long = torch.zeros_like(root), []
-    for ids, columns, entries in rows.batches(Y.shape[1]):
+    for ids, columns, entries in rows.batches(Q.shape[1]):
         s, length = root[entries], columns.shape[1]  # (B, L)
         scaled = embedding(columns, Z_padded).mul_(s[..., None])  # (B, L, F)
-        if length < Y.shape[1]:
+        if length < Q.shape[1]:
             gram = torch.baddbmm(eye[:length, :length], scaled, scaled.mT)  # (B, L, L)
             target = torch.where(s > 0, 1 / s + s, 0.0)  # (1 + d) / sqrt(d), and 0 for padding
             dual[entries] = s * solve(gram, target)
@@ -184,7 +184,7 @@ def implicit_cholesky(rows: Rows, Y: torch.Tensor, regularization: float) -> tor
 
 
 def implicit_cg(
-    rows: Rows, X: torch.Tensor, Y: torch.Tensor, regularization: float, steps: int
+    rows: Rows, P: torch.Tensor, Q: torch.Tensor, regularization: float, steps: int
 ) -> torch.Tensor:
     r"""Nearly the same step by conjugate gradients from the present factors, for all rows at once.
 
@@ -194,17 +194,17 @@ def implicit_cg(
 
     Args:
         rows: the entries, with the extra confidence :math:`d = \alpha r`, above 0, as values.
-        X: factors of the rows to start from, ``(R, F)``.
-        Y: factors of the columns, ``(C, F)``.
+        P: factors of the rows to start from, ``(R, F)``.
+        Q: factors of the columns, ``(C, F)``.
         regularization: :math:`\lambda`, above 0.
         steps: conjugate-gradient steps, at least 1.
 
     Returns:
         Better factors of the rows, ``(R, F)``.
     """
-    Z, there, back = whiten(Y, regularization)
-    extra, tiny = rows.values, torch.finfo(Y.dtype).tiny
-    W = X @ there
+    Z, there, back = whiten(Q, regularization)
+    extra, tiny = rows.values, torch.finfo(Q.dtype).tiny
+    W = P @ there
     residual = rows.matrix(1 + extra - extra * rows.products(W, Z)) @ Z - W  # (R, F)
     direction, squared = residual, residual.square().sum(1, keepdim=True)
     for step in range(steps):
@@ -220,14 +220,14 @@ def implicit_cg(
     return W @ back
 
 
-def whiten(Y: torch.Tensor, regularization: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    r"""Coordinates in which :math:`Y^\top Y + \lambda I = C C^\top` becomes the identity.
+def whiten(Q: torch.Tensor, regularization: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    r"""Coordinates in which :math:`Q^\top Q + \lambda I = C C^\top` becomes the identity.
 
     Returns:
-        :math:`Z = Y C^{-\top}`, ``(C, F)``; then the matrices that take row factors there and back,
-        :math:`W = X C` and :math:`X = W C^{-1}`, ``(F, F)``. Products :math:`x \cdot y = w \cdot z` stay.
+        :math:`Z = Q C^{-\top}`, ``(C, F)``; then the matrices that take row factors there and back,
+        :math:`W = P C` and :math:`P = W C^{-1}`, ``(F, F)``. Products :math:`p \cdot q = w \cdot z` stay.
     """
-    eye = torch.eye(Y.shape[1], dtype=Y.dtype)
-    there = torch.linalg.cholesky(Y.mT @ Y + regularization * eye)
+    eye = torch.eye(Q.shape[1], dtype=Q.dtype)
+    there = torch.linalg.cholesky(Q.mT @ Q + regularization * eye)
     back = torch.linalg.solve_triangular(there, eye, upper=False)
-    return Y @ back.mT, there, back
+    return Q @ back.mT, there, back
