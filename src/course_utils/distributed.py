@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from contextlib import suppress
 from datetime import timedelta
@@ -122,13 +123,23 @@ def _cause(folder: Path, log: str) -> str:
     found = {int(rank): (int(code), int(pid)) for rank, code, pid in FAILED.findall(log)}
     for rank, (code, pid) in sorted(found.items()):
         if code < 0 and -code != signal.SIGTERM:
-            return f"process of rank {rank} (pid {pid}) was killed by {signal.Signals(-code).name}"
+            what = re.search(r"what\(\): *(.*)", log)  # the last words of a C++ exception
+            said = f": {what[1]}" if what else ""
+            return f"process of rank {rank} (pid {pid}) was killed by {signal.Signals(-code).name}{said}"
     for file in sorted(folder.glob("rank*.error"), key=lambda path: path.stat().st_mtime_ns):
         return f"process of {file.stem.replace('rank', 'rank ')} failed: {file.read_text().strip()}"
     for rank, (code, pid) in sorted(found.items()):
         return f"process of rank {rank} (pid {pid}) ended with code {code}"
     lines = [line for line in log.splitlines() if line.strip()]
     return lines[-1] if lines else "torchrun failed and said nothing"
+
+
+def _meet(mine: Path, world: int) -> None:
+    """Wait until all have left the barrier: gloo aborts a process whose peer closes while it is still inside."""
+    mine.with_suffix(".left").touch()
+    end = time.monotonic() + PATIENCE
+    while len(list(mine.parent.glob("rank*.left"))) < world and time.monotonic() < end:
+        time.sleep(0.005)
 
 
 def main(target: str, folder: str) -> None:
@@ -151,6 +162,7 @@ def main(target: str, folder: str) -> None:
         result = getattr(importlib.import_module(module), function)(payload)
         torch.save(result, mine.with_suffix(".pt"))
         distributed.barrier()
+        _meet(mine, distributed.get_world_size())
     except BaseException as error:
         last = traceback.format_exception_only(error)[-1].strip()
         mine.with_suffix(".error").write_text(last)
