@@ -27,11 +27,10 @@ import torch
 from _tables import movielens, write
 from sklearn.linear_model import LogisticRegression
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from course_utils import clicks, metrics, splits, train
 from course_utils.dlrm import DCN, DLRM, DNN
-from course_utils.encode import Encoder, Rows, inputs
+from course_utils.encode import Encoder, Rows, click_loss, inputs
 from course_utils.fm import FactorizationMachine
 
 TASKS = ("movielens", "movielens, global, borrowed", "movielens, global", "journey")
@@ -117,7 +116,7 @@ def fit_network(
     history = train.fit(
         module,
         train.batches(*past.tensors(), batch_size=1024, generator=torch.Generator().manual_seed(seed)),
-        lambda m, batch: binary_cross_entropy_with_logits(m(*inputs(batch)), batch[-1]),
+        click_loss,
         epochs=epochs,
         lr=setting[0],
         weight_decay=setting[1],

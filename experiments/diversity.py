@@ -134,10 +134,7 @@ def fit_clicks(past: Interactions, seed: int, term: Term | None = None, weight: 
 
     generator = torch.Generator().manual_seed(seed)
     batches = train.batches(torch.arange(past.n_users), batch_size=189, generator=generator)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
-    steps = 40 * len(batches)
-    line = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    train.fit(model, batches, loss, epochs=40, optimizer=optimizer, scheduler=line)
+    train.fit(model, batches, loss, epochs=40, lr=0.1, decay=True)
     return model.score(torch.arange(past.n_users))
 
 

@@ -74,10 +74,7 @@ def fit(past: Interactions, seed: int, terms: Terms, *, clicks: bool, epochs: in
     else:
         objective, start = combined(lambda batch: batch, mse_loss, 0.11, terms), float(past.ratings.mean())
     module = MatrixFactorization(past.n_users, past.n_items, mean=start, seed=seed)
-    optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
-    steps = epochs * len(batches)
-    line = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    train.fit(module, batches, objective, epochs=epochs, optimizer=optimizer, scheduler=line)
+    train.fit(module, batches, objective, epochs=epochs, lr=0.01, decay=True)
     return module
 
 

@@ -127,10 +127,7 @@ def fit(name: str, data: Interactions, seed: int, regularization: float) -> Matr
 
 def descend(model: MatrixFactorization, batches: train.Batches, loss: train.Loss) -> MatrixFactorization:
     """Three epochs of Adam with a falling step size."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=LR)
-    steps = EPOCHS * len(batches)
-    line = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    train.fit(model, batches, loss, epochs=EPOCHS, optimizer=optimizer, scheduler=line)
+    train.fit(model, batches, loss, epochs=EPOCHS, lr=LR, decay=True)
     return model
 
 

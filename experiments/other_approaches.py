@@ -37,6 +37,7 @@ from course_utils.content import ContentBased, auc_per_user, hold_out_items, ite
 from course_utils.context_fm import DAYS, WEEKS, ContextFM, rating_times, user_features
 from course_utils.data import load_complete_journey
 from course_utils.long_run import OffsetPolicy, explore, plan
+from course_utils.replay import replay, user_contexts
 from course_utils.two_tower import TwoTower
 
 Row = tuple[str, str, int, str, float]
@@ -181,15 +182,15 @@ def bandit() -> Iterator[Row]:
     data = movielens()
     everything = data.interactions(data.ratings)
     world = logged.rated_arms(everything)
-    contexts = bandits.user_contexts(everything, world)
+    contexts = user_contexts(everything, world)
     log = logged.uniform_log(world, RUNS, STEPS, seed=0)
     short = logged.UniformLog(
         world, log.users[:, : STEPS // 10], log.pools[:, : STEPS // 10], log.arms[:, : STEPS // 10]
     )
     for name, make in BANDITS.items():
         x = contexts if name.startswith("LinUCB") else None
-        replayed = bandits.replay(make(contexts.shape[1]), log, x, seed=1)
-        real = bandits.replay(make(contexts.shape[1]), short, x, seed=1, online=True)
+        replayed = replay(make(contexts.shape[1]), log, x, seed=1)
+        real = replay(make(contexts.shape[1]), short, x, seed=1, online=True)
         for run in range(RUNS):
             yield "bandits", name, run, "replayed", replayed.mean[run]
             yield "bandits", name, run, "kept", replayed.kept[run].sum()
@@ -201,7 +202,7 @@ def logs() -> Iterator[Row]:
     data = movielens()
     everything = data.interactions(data.ratings)
     world = logged.rated_arms(everything)
-    contexts = bandits.user_contexts(everything, world)
+    contexts = user_contexts(everything, world)
     learned_from = np.arange(len(world.users)) % 2 == 0
     predicted = logged.ridge_rewards(world, contexts, learned_from)
     even = world.rated / world.rated.sum(axis=1, keepdims=True)

@@ -139,9 +139,7 @@ def fitted(
         return objective(positive, negative, real) / unit + regularization * held
 
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
-    steps = EPOCHS * len(batches)
-    line = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    train.fit(model, batches, loss, epochs=EPOCHS, optimizer=optimizer, scheduler=line)
+    train.fit(model, batches, loss, epochs=EPOCHS, optimizer=optimizer, decay=True)
     return model
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from course_utils import bandits, logged
+from course_utils import bandits, logged, replay
 from course_utils.errors import InputError
 from course_utils.interactions import Interactions
 
@@ -145,7 +145,7 @@ class TestRegret:
 class TestReplay:
     def test_keeps_a_share_of_the_pool(self, world: logged.RatedArms) -> None:
         log = logged.uniform_log(world, 4, 2000, pool=5)
-        kept = bandits.replay(bandits.UCB1(4, 8), log).kept.mean()
+        kept = replay.replay(bandits.UCB1(4, 8), log).kept.mean()
         assert kept == pytest.approx(1 / 5, abs=0.02)
 
     def test_agrees_with_what_really_happens(self, world: logged.RatedArms) -> None:
@@ -153,19 +153,19 @@ class TestReplay:
         runs, pool = 100, 5
         log = logged.uniform_log(world, runs, 1500, pool=pool, seed=3)
         short = logged.UniformLog(log.world, *(part[:, -300:] for part in log[1:]))
-        replayed = bandits.replay(bandits.UCB1(runs, 8, 0.2), log, seed=2).mean
-        real = bandits.replay(bandits.UCB1(runs, 8, 0.2), short, seed=2, online=True).mean
+        replayed = replay.replay(bandits.UCB1(runs, 8, 0.2), log, seed=2).mean
+        real = replay.replay(bandits.UCB1(runs, 8, 0.2), short, seed=2, online=True).mean
         error = np.hypot(replayed.std(), real.std()) / np.sqrt(runs)
         assert abs(replayed.mean() - real.mean()) < 3.5 * error
         assert replayed.mean() > np.nanmean(world.rewards) + 0.1  # and it learned
 
     def test_a_dropped_step_shows_no_reward(self, world: logged.RatedArms) -> None:
-        found = bandits.replay(bandits.UCB1(2, 8), logged.uniform_log(world, 2, 300, pool=5))
+        found = replay.replay(bandits.UCB1(2, 8), logged.uniform_log(world, 2, 300, pool=5))
         assert not found.rewards[~found.kept].any()
 
     def test_runs_must_fit(self, world: logged.RatedArms) -> None:
         with pytest.raises(InputError, match="bandit"):
-            bandits.replay(bandits.UCB1(3, 8), logged.uniform_log(world, 2, 10, pool=5))
+            replay.replay(bandits.UCB1(3, 8), logged.uniform_log(world, 2, 10, pool=5))
 
 
 def test_contexts_do_not_see_the_arms(world: logged.RatedArms) -> None:
@@ -174,7 +174,7 @@ def test_contexts_do_not_see_the_arms(world: logged.RatedArms) -> None:
     frame = pd.DataFrame({"user_id": users, "item_id": items, "rating": rng.integers(1, 6, len(users)) * 1.0})
     ratings = Interactions.from_frame(frame)
     arms = logged.rated_arms(ratings, 5, at_least=1)
-    found = bandits.user_contexts(ratings, arms, factors=2)
+    found = replay.user_contexts(ratings, arms, factors=2)
     assert found.shape == (len(arms.users), 4)
     np.testing.assert_allclose(found[:, 1:].mean(axis=0), 0, atol=1e-12)
     on_arms = torch.isin(ratings.items, torch.from_numpy(arms.items))
@@ -182,7 +182,7 @@ def test_contexts_do_not_see_the_arms(world: logged.RatedArms) -> None:
     turned = Interactions(
         ratings.users, ratings.items, other, ratings.timestamps, ratings.user_ids, ratings.item_ids
     )
-    np.testing.assert_array_equal(found, bandits.user_contexts(turned, arms, factors=2))
+    np.testing.assert_array_equal(found, replay.user_contexts(turned, arms, factors=2))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from course_utils import distributed
 from course_utils.distributed import command, launch
 from course_utils.dlrm import DLRM
 from course_utils.encode import inputs
@@ -92,6 +94,24 @@ def test_a_killed_process_is_named_and_leaves_nothing_behind(tmp_path):
         with socket.socket() as door:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             door.bind(("127.0.0.1", int(port)))
+
+
+def test_the_last_words_of_a_killed_process_are_told(tmp_path):
+    log = "terminate called\n  what():  Connection closed by peer\nrank : 1 x exitcode : -6 (pid: 7)"
+    assert distributed._cause(tmp_path, log) == (
+        "process of rank 1 (pid 7) was killed by SIGABRT: Connection closed by peer"
+    )
+    assert distributed._cause(tmp_path, log.replace("what()", "")).endswith("SIGABRT")
+
+
+def test_nobody_leaves_before_the_last_one_comes(tmp_path):
+    first = threading.Thread(target=distributed._meet, args=(tmp_path / "rank0", 2))
+    first.start()
+    first.join(0.2)
+    assert first.is_alive()
+    distributed._meet(tmp_path / "rank1", 2)
+    first.join(5)
+    assert not first.is_alive()
 
 
 def test_an_error_in_a_process_is_told():

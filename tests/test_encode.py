@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from course_utils.dlrm import DLRM
-from course_utils.encode import Encoder, inputs
+from course_utils.encode import Encoder, click_loss, inputs
 from course_utils.errors import InputError
 from course_utils.fm import FactorizationMachine
 
@@ -110,6 +110,13 @@ def test_one_hot_is_the_sum_of_the_features():
         [0, 1, 0, 0, 0, 1, 0, 0],
         [0, 0, 1, 0, 0, 1, 0, 1],
     ]
+
+
+def test_click_loss_by_hand():
+    labels = torch.tensor([1.0, 0.0])
+    batch = (torch.tensor([[3.0], [1.0]]), torch.zeros(2, 1, dtype=torch.long), labels)
+    odds = lambda dense, codes, offsets: dense[:, 0].log()  # noqa: E731  chances of 3/4 and 1/2
+    assert click_loss(odds, batch).item() == pytest.approx(-(np.log(3 / 4) + np.log(1 / 2)) / 2)
 
 
 def test_inputs_fit_the_models():

@@ -40,9 +40,10 @@ FLOORS = [
             "two_tower",
             "context_fm",
             "bandits",
+            "replay",
         ),
     ],
-    ["evaluate", "compare", "loop_parts", "simulate", "long_run", "workers"],
+    ["evaluate", "compare", "loop_parts", "policies", "simulate", "long_run", "workers"],
     ["plots", "notebook", "checks"],
 ]
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "course_utils"

@@ -103,7 +103,7 @@ def test_peak_growth_sees_what_a_call_holds():
 
 def test_peak_growth_of_a_call_without_end():
     with pytest.raises(DataError, match="no answer from their process after 1 seconds"):
-        stream.peak_growths([(time.sleep, 100)], timeout=1)
+        stream.peak_growths([(time.sleep, 10)], timeout=1)  # waiting longer, one gets an answer
 
 
 def test_peak_growth_of_a_call_that_fails(capfd):

@@ -176,6 +176,25 @@ class TestFit:
         )
         assert scheduler.get_last_lr() == [0.5**6]
 
+    def test_decay_is_a_line_from_the_start_to_zero(self) -> None:
+        module = Constant(100.0)  # the gradient of |w| is 1: each step moves by the step size
+        before: list[float] = []
+
+        def distance(module: Constant, batch: train.Batch) -> torch.Tensor:
+            before.append(module.weight.item())
+            return module.weight.abs()
+
+        batches = train.batches(torch.zeros(4), batch_size=2)
+        optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+        train.fit(module, batches, distance, epochs=2, optimizer=optimizer, decay=True, progress=False)
+        moves = -torch.tensor([*before, module.weight.item()]).diff()
+        torch.testing.assert_close(moves, torch.tensor([1, 3 / 4, 2 / 4, 1 / 4]))
+
+    def test_decay_must_know_how_many_steps_there_are(self) -> None:
+        batches = zip([torch.zeros(1)], [torch.zeros(1)], strict=True)
+        with pytest.raises(InputError, match=r"^decay: got True, expected batches that have a length"):
+            train.fit(Constant(), batches, squared, epochs=1, decay=True, progress=False)
+
     def test_modes(self) -> None:
         seen: list[tuple[str, bool, bool]] = []
 
@@ -312,6 +331,7 @@ class TestRefusals:
             ({"patience": 0, "validate": lambda module: 1.0}, "patience"),
             ({"optimizer": "own", "lr": 0.1}, "lr, weight_decay"),
             ({"scheduler": "any"}, "scheduler"),
+            ({"optimizer": "own", "scheduler": "any", "decay": True}, "decay"),
             ({"validate": lambda module: {}}, "validate"),
         ],
     )

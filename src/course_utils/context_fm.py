@@ -196,12 +196,7 @@ class ContextFM(nn.Module):
                 "penalty": module.regularization * length + shrunk / size,
             }
 
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
-        steps = self.epochs * len(batches)
-        line = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-        self.training_history = train.fit(
-            self, batches, loss, epochs=self.epochs, optimizer=optimizer, scheduler=line
-        )
+        self.training_history = train.fit(self, batches, loss, epochs=self.epochs, lr=self.lr, decay=True)
         return self
 
     @torch.no_grad()

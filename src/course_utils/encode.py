@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from course_utils.errors import InputError
 
@@ -76,6 +78,16 @@ def inputs(batch: Sequence[torch.Tensor]) -> tuple:
         values.append(bag[kept])
         offsets.append(kept.sum(dim=1).cumsum(0) - kept.sum(dim=1))
     return dense, values, offsets
+
+
+def click_loss(module: nn.Module, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Mean cross entropy of a click model over a batch, a tensor of shape ``()``; taught in chapter 8.
+
+    Args:
+        module: takes :func:`inputs` and gives logits, ``(B,)``.
+        batch: rows of :meth:`Rows.tensors`.
+    """
+    return binary_cross_entropy_with_logits(module(*inputs(batch)), batch[-1])
 
 
 class Encoder:

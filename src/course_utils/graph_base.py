@@ -12,7 +12,7 @@ from torch.nn.functional import embedding
 from course_utils import sampling, train
 from course_utils.errors import InputError, NotFittedError
 from course_utils.graph_data import bipartite_graph
-from course_utils.interactions import Interactions, check_codes
+from course_utils.interactions import Interactions, check_codes, check_sizes
 from course_utils.propagation import normalized_adjacency
 
 
@@ -137,9 +137,7 @@ class GraphRecommender(nn.Module):
         """
         given = {"epochs": epochs, "lr": lr, "regularization": regularization}
         chosen = self.defaults | {name: value for name, value in given.items() if value is not None}
-        sizes, own = (interactions.n_users, interactions.n_items), (self.n_users, self.n_items)
-        if sizes != own:
-            raise InputError("interactions", got=f"{sizes} users and items", expected=f"{own}, as the model")
+        check_sizes(interactions, self.n_users, self.n_items)
         for name, value, least in (
             ("regularization", chosen["regularization"], 0),
             ("negatives", negatives, 1),
@@ -151,9 +149,6 @@ class GraphRecommender(nn.Module):
         generator = torch.Generator().manual_seed(self.seed)
         pairs = interactions.users, interactions.items
         batches = train.batches(*pairs, batch_size=batch_size, generator=generator)
-        optimizer = torch.optim.Adam(self.parameters(), lr=chosen["lr"])
-        steps = max(chosen["epochs"] * len(batches), 1)
-        line = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
 
         def loss(module: Self, batch: train.Batch) -> dict[str, torch.Tensor]:
             users = batch[0][:, None]  # (B, 1)
@@ -165,7 +160,7 @@ class GraphRecommender(nn.Module):
             return {"error": module.error(scores), "penalty": chosen["regularization"] * penalty}
 
         self.history = train.fit(
-            self, batches, loss, epochs=chosen["epochs"], optimizer=optimizer, scheduler=line, **loop
+            self, batches, loss, epochs=chosen["epochs"], lr=chosen["lr"], decay=True, **loop
         )
         return self
 

@@ -188,3 +188,14 @@ def check_codes(codes: torch.Tensor, n: int, name: str) -> torch.Tensor:
             name, got=f"codes {int(codes.min())}..{int(codes.max())}", expected=f"codes in 0..{n - 1}"
         )
     return codes
+
+
+def check_sizes(interactions: Interactions, n_users: int, n_items: int) -> None:
+    """Whether interactions have the users and items for which a model made its tables.
+
+    Raises:
+        InputError: they have other numbers of them.
+    """
+    sizes, own = (interactions.n_users, interactions.n_items), (n_users, n_items)
+    if sizes != own:
+        raise InputError("interactions", got=f"{sizes} users and items", expected=f"{own}, as the model")

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from course_utils import losses, sampling, train
 from course_utils.errors import InputError
-from course_utils.interactions import Interactions, check_codes
+from course_utils.interactions import Interactions, check_codes, check_sizes
 
 _DEFAULTS = {
     "mse": {"epochs": 15, "lr": 0.01, "regularization": 0.11, "negatives": 0},
@@ -163,9 +163,7 @@ class MatrixFactorization(nn.Module):
         epochs, lr, regularization, negatives = chosen.values()
         if not regularization >= 0:
             raise InputError("regularization", got=regularization, expected="0 or more")
-        sizes, own = (interactions.n_users, interactions.n_items), (self.n_users, self.n_items)
-        if sizes != own:
-            raise InputError("interactions", got=f"{sizes} users and items", expected=f"{own}, as the model")
+        check_sizes(interactions, self.n_users, self.n_items)
         generator = torch.Generator().manual_seed(self.seed)
         tensors = (interactions.users, interactions.items, interactions.ratings)
         batches = train.batches(*tensors, batch_size=batch_size, generator=generator)
@@ -177,12 +175,7 @@ class MatrixFactorization(nn.Module):
             start = -math.log(negatives) if loss == "bce" else 0.0
         self.reset_parameters(start)
         self._loss = loss
-        optimizer = torch.optim.Adam(self.parameters(), lr=lr)
-        steps = max(epochs * len(batches), 1)
-        line = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-        self.history = train.fit(
-            self, batches, objective, epochs=epochs, optimizer=optimizer, scheduler=line, **loop
-        )
+        self.history = train.fit(self, batches, objective, epochs=epochs, lr=lr, decay=True, **loop)
         return self
 
     @torch.no_grad()

@@ -76,6 +76,7 @@ def fit(
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     lr: float | None = None,
     weight_decay: float | None = None,
+    decay: bool = False,
     validate: Validate | None = None,
     patience: int | None = None,
     higher_is_better: bool = False,
@@ -99,6 +100,7 @@ def fit(
         lr: step size of that Adam (0.01 unless given).
         weight_decay: L2 weight of that Adam (0 unless given). It pulls on every parameter at every step, biases and
             rows that are not in the batch included.
+        decay: whether the optimizer's step size falls in a straight line, from where it stands to 0 after all epochs.
         validate: ``validate(module)`` is called after each epoch, without gradients and in evaluation mode. It gives
             a number, or several named ones of which the first decides.
         patience: stop after so many epochs without a better validation value. Without it, all epochs run.
@@ -127,13 +129,17 @@ def fit(
         (lr, weight_decay),
         "neither beside an optimizer of yours",
     )
+    _require(not decay or scheduler is None, "decay", decay, "False beside a scheduler of yours")
+    _require(not decay or hasattr(batches, "__len__"), "decay", decay, "batches that have a length beside it")
     if optimizer is None:
         optimizer = torch.optim.Adam(
             module.parameters(), lr=0.01 if lr is None else lr, weight_decay=weight_decay or 0
         )
+    total = epochs * len(batches) if hasattr(batches, "__len__") else None
+    if decay:
+        scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=total)
     history: list[dict[str, float]] = []
     best_value, best_epoch, best_weights = math.inf, 0, None
-    total = epochs * len(batches) if hasattr(batches, "__len__") else None
     silent = {} if progress else {"disable": True}  # only then, so that TQDM_DISABLE keeps its say
     bar = tqdm(total=total, desc="training", unit="batch", leave=False, delay=1, **silent)
     try:

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from course_utils import losses, sampling, train
 from course_utils.errors import InputError
-from course_utils.interactions import Interactions, check_codes
+from course_utils.interactions import Interactions, check_codes, check_sizes
 
 
 class Tower(nn.Module):
@@ -153,17 +153,11 @@ class TwoTower(nn.Module):
         Raises:
             InputError: the interactions have other sizes than the towers.
         """
-        sizes, own = (interactions.n_users, interactions.n_items), (self.users.n, self.items.n)
-        if sizes != own:
-            raise InputError("interactions", got=f"{sizes} users and items", expected=f"{own}, as the model")
+        check_sizes(interactions, self.users.n, self.items.n)
         generator = torch.Generator().manual_seed(self.seed)
         pairs = (interactions.users, interactions.items)
         batches = train.batches(*pairs, batch_size=self.batch_size, generator=generator)
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
-        steps = self.epochs * len(batches)
-        line = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-        loss = self.loss(interactions)
-        train.fit(self, batches, loss, epochs=self.epochs, optimizer=optimizer, scheduler=line)
+        train.fit(self, batches, self.loss(interactions), epochs=self.epochs, lr=self.lr, decay=True)
         return self
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.parallel import DistributedDataParallel
 
 from course_utils.dlrm import DLRM
-from course_utils.encode import inputs
+from course_utils.encode import click_loss
 from course_utils.parallel import ShardedDLRM
 
 
@@ -63,12 +63,12 @@ def data_parallel(payload: dict[str, Any]) -> dict[str, Any]:
     for sizes in payload["splits"]:
         mine = [tensor.split(sizes)[rank] for tensor in payload["rows"]]
         parallel.zero_grad()
-        _loss(parallel, mine).backward()
+        click_loss(parallel, mine).backward()
         gradients.append({name: weight.grad.clone() for name, weight in model.named_parameters()})
     optimizer = torch.optim.SGD(parallel.parameters(), lr=payload["lr"])
     losses = []
     for batch in payload["steps"]:
-        loss = _loss(parallel, [tensor.chunk(world)[rank] for tensor in batch])
+        loss = click_loss(parallel, [tensor.chunk(world)[rank] for tensor in batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -118,8 +118,3 @@ def die(payload: dict[str, Any]) -> None:
     if distributed.get_rank() == payload["rank"]:
         os.kill(os.getpid(), signal.SIGKILL)
     distributed.barrier()
-
-
-def _loss(model: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
-    """Mean cross entropy over a batch ``(dense, codes, *bags, labels)``."""
-    return binary_cross_entropy_with_logits(model(*inputs(batch)), batch[-1])
