@@ -198,16 +198,19 @@ def bandit() -> Iterator[Row]:
 
 
 def logs() -> Iterator[Row]:
-    """Five policies judged from the logs of a sixth."""
+    """Five policies judged from the logs of a sixth, on people of whom no policy and no model has learned."""
     data = movielens()
     everything = data.interactions(data.ratings)
     world = logged.rated_arms(everything)
     contexts = user_contexts(everything, world)
     learned_from = np.arange(len(world.users)) % 2 == 0
-    predicted = logged.ridge_rewards(world, contexts, learned_from)
+    predicted = logged.ridge_rewards(world, contexts, learned_from)[~learned_from]
+    loved = np.nanmean(world.rewards[learned_from], axis=0)
+    rest = world.users[~learned_from], world.items, world.rewards[~learned_from], world.rated[~learned_from]
+    world = logged.RatedArms(*rest)
     even = world.rated / world.rated.sum(axis=1, keepdims=True)
     logging = 0.8 * logged.softmax_policy(world, predicted, 0.15) + 0.2 * even
-    policies = target_policies(world, predicted)
+    policies = target_policies(world, predicted, loved)
     log = logged.policy_log(world, logging, LOGS, LOG_STEPS, seed=0)
     steps = (log.users, log.arms)
     for name, policy in policies.items():
@@ -228,12 +231,14 @@ def logs() -> Iterator[Row]:
             yield "logs", name, 0, f"{estimator} rmse", np.sqrt(((values - world.value(policy)) ** 2).mean())
 
 
-def target_policies(world: logged.RatedArms, predicted: np.ndarray) -> dict[str, np.ndarray]:
+def target_policies(
+    world: logged.RatedArms, predicted: np.ndarray, loved: np.ndarray
+) -> dict[str, np.ndarray]:
     """The policies to be judged: chances of each arm for each user."""
     return {
         "by chance": world.rated / world.rated.sum(axis=1, keepdims=True),
         "best known": logged.greedy_policy(world, -np.arange(len(world.items))),
-        "most loved": logged.greedy_policy(world, np.nanmean(world.rewards, axis=0)),
+        "most loved": logged.greedy_policy(world, loved),
         "personal": logged.greedy_policy(world, predicted),
         "personal, softly": logged.softmax_policy(world, predicted, 0.1),
     }

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -114,9 +115,12 @@ def test_nobody_leaves_before_the_last_one_comes(tmp_path):
     assert not first.is_alive()
 
 
-def test_an_error_in_a_process_is_told():
+def test_an_error_in_a_process_is_told_and_no_file_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with pytest.raises(WorkerError, match="process of rank 1 failed: ValueError: nothing to do"):
         launch("group_tasks:complain", 2)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_processes_that_take_too_long_are_ended():

@@ -69,7 +69,7 @@ def launch(target: str, processes: int = 2, payload: Any = None, *, timeout: flo
         log = folder / "log.txt"
         with log.open("wb") as file:
             run = subprocess.Popen(
-                [*command(processes), target, name], stdout=file, stderr=file, env=_environment()
+                [*command(processes), target, name], stdout=file, stderr=file, env=_environment(name)
             )
             try:
                 code = run.wait(timeout)
@@ -88,12 +88,16 @@ def launch(target: str, processes: int = 2, payload: Any = None, *, timeout: flo
         return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(processes)]
 
 
-def _environment() -> dict[str, str]:
-    """This process's environment, with one thread for each worker and all talk on the loopback."""
+def _environment(folder: str) -> dict[str, str]:
+    """This process's environment, with one thread for each worker and all talk on the loopback.
+
+    Temporary files go to the folder: torchrun leaves one at each run.
+    """
     names = [name for _, name in socket.if_nameindex()]
     loopback = next(({"GLOO_SOCKET_IFNAME": name} for name in ("lo", "lo0") if name in names), {})
     here = os.pathsep.join([path for path in sys.path if path])
-    return os.environ | loopback | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": here}
+    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return os.environ | loopback | one_thread | {"PYTHONPATH": here, "TMPDIR": folder}
 
 
 def _end(run: subprocess.Popen, folder: Path) -> None:
