@@ -5,7 +5,8 @@ Rows of seed ``all`` pool the folds or seeds; ``low`` and ``high`` are the ends 
 users. All models come from one loop, ``combined``: main loss, penalty, diversity, fairness.
 
 - ``ratings``: MovieLens, squared error, test pairs of folds 0, 1, 2 of ``k_fold(seed=0)``. Settings: whose groups, and
-  the term. Measures end in 0 or 1 for the group; ``change`` compares with the model without fairness term.
+  the term; one of them with diversity too. Measures end in 0 or 1 for the group; ``change`` compares with the model
+  without terms; ``gini@10`` is of the lists of the highest predictions.
 - ``clicks``: BCE with negatives, ``random_split`` seeds 0, 1, 2. ``journey`` is Complete Journey: households with
   demographics, products that 80 of them bought or more; ``films`` is MovieLens. ``share 1`` is the share of
   exposure@10 that store brands get, or films outside the most rated tenth; ``deserved 1`` their share of training.
@@ -33,12 +34,15 @@ from course_utils.regularizers import FairnessTerm
 
 Terms = dict[str, tuple[float, Callable[..., torch.Tensor]]]
 NEGATIVES, USERS, TEMPERATURE = 4, 64, 0.2
-RATINGS = {  # whose groups, which term: its weights
-    ("age", "demographic_parity"): (1, 10, 100),
-    ("gender", "error_parity"): (3,),
-    ("gender", "value"): (1,),
-    ("healthcare", "demographic_parity"): (1, 10),
-}
+DIVERSITY = 0.03  # its weight beside squared error
+RATINGS = [  # whose groups, which term, its weight, weight of diversity
+    *((name, "none", 0, 0) for name in ("age", "gender", "healthcare")),
+    *(("age", "demographic_parity", weight, 0) for weight in (1, 10, 100)),
+    ("gender", "error_parity", 3, 0),
+    ("gender", "value", 1, 0),
+    *(("healthcare", "demographic_parity", weight, 0) for weight in (1, 10)),
+    *(("age", "none", 0, DIVERSITY), ("age", "demographic_parity", 10, DIVERSITY)),
+]
 KINDS = ("value", "absolute", "under", "over")
 
 
@@ -85,6 +89,14 @@ def candidates(module: MatrixFactorization, users: torch.Tensor, seen: torch.Ten
     return scores.masked_fill(seen[who], -torch.inf)  # user biases and mean change no softmax
 
 
+def concentration(past: Interactions) -> Callable[..., torch.Tensor]:
+    """The diversity term of chapter 12: how concentrated the soft exposure of unseen items is."""
+    seen = past.mask()
+    return lambda module, predicted, actual, users, items: regularizers.exposure_concentration(
+        candidates(module, users, seen), temperature=TEMPERATURE
+    )
+
+
 # ---- ratings ---------------------------------------------------------------------------------------------------
 
 
@@ -99,24 +111,25 @@ def ratings(data: MovieLens) -> Iterator[dict]:
     folds = [tuple(map(data.interactions, parts)) for parts in splits.k_fold(data.ratings, seed=0)][
         : len(SEEDS)
     ]
-    plans = [(name, "none", 0) for name in groups]
-    plans += [(name, term, weight) for (name, term), weights in RATINGS.items() for weight in weights]
     fitted, before = {}, {}
-    for name, term, weight in plans:
+    for name, term, weight, diversity in RATINGS:
         pooled = []
         for fold, (past, test) in zip(SEEDS, folds, strict=True):
             user_term = FairnessTerm("demographic_parity" if term == "none" else term, groups[name])
-            terms = (
-                {"fairness": (weight, lambda module, *batch, term=user_term: term(*batch))} if weight else {}
-            )
-            key = (fold, term, weight) if term == "none" else None
+            terms = {"diversity": (diversity, concentration(past))} if diversity else {}
+            if weight:
+                terms["fairness"] = (weight, lambda module, *batch, term=user_term: term(*batch))
+            key = (fold, diversity) if term == "none" else None
             module = fitted.get(key) or fit(past, fold, terms, clicks=False, epochs=15)
             if key:
                 fitted[key] = module
-            place = {"experiment": "ratings", "setting": f"{name}: {term}", "weight": weight, "diversity": 0}
+            place = {"experiment": "ratings", "setting": f"{name}: {term}", "weight": weight}
+            place["diversity"] = diversity
             for part, side in (("", test), ("train ", past)):
                 for measure, value in rating_measures(module, side, groups[name]):
                     yield place | {"seed": fold, "measure": part + measure, "value": value}
+            lists, _ = evaluate.recommend(module, torch.arange(past.n_users), 10, exclude=past)
+            yield place | {"seed": fold, "measure": "gini@10", "value": metrics.gini(lists, past.n_items)}
             if weight:
                 yield place | {"seed": fold, "measure": "quiet", "value": user_term.quiet}
             predicted = module.predict(test.users, test.items).clamp(1, 5)
@@ -130,7 +143,7 @@ def ratings(data: MovieLens) -> Iterator[dict]:
         for measure, gap in found.items():
             numbers = {"value": gap.difference, "low": gap.low, "high": gap.high}
             yield place | {"seed": "all", "measure": measure} | numbers
-        if not weight:
+        if not weight and not diversity:
             before[name] = (found, squared)
             continue
         for measure, change in changes(found, *before[name], squared, users).items():
@@ -285,12 +298,7 @@ def click_model(world: World, seed: int, term: str, weight: float, diversity: fl
     past, groups, terms = world.parts[seed][0], world.item_groups[seed], {}
     seen, target = past.mask(), deserved(past, groups)
     if diversity:
-        terms["diversity"] = (
-            diversity,
-            lambda module, predicted, actual, users, items: regularizers.exposure_concentration(
-                candidates(module, users, seen), temperature=TEMPERATURE
-            ),
-        )
+        terms["diversity"] = (diversity, concentration(past))
     if term == "exposure":
         terms["fairness"] = (
             weight,
