@@ -211,6 +211,8 @@ def logs() -> Iterator[Row]:
     even = world.rated / world.rated.sum(axis=1, keepdims=True)
     logging = 0.8 * logged.softmax_policy(world, predicted, 0.15) + 0.2 * even
     policies = target_policies(world, predicted, loved)
+    lead = ((policies["personal"] - policies["most loved"]) * np.nan_to_num(world.rewards)).sum(axis=1)
+    yield "logs", "personal", 0, "standard error of its lead", lead.std(ddof=1) / len(lead) ** 0.5
     log = logged.policy_log(world, logging, LOGS, LOG_STEPS, seed=0)
     steps = (log.users, log.arms)
     for name, policy in policies.items():
