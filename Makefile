@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: book test slides slides-pdf notebooks results lab bench lock clean
+.PHONY: book test test-deep slides slides-pdf notebooks results lab bench lock clean
 .DEFAULT_GOAL := book
 
 .venv/ready: requirements.lock pyproject.toml tools/environment.py
@@ -13,6 +13,9 @@ book: slides              ## the book, with its slides, in _build/html
 
 test: .venv/ready         ## everything that must hold, with a table of what it cost
 	$(RUN) tools/run_tests.py
+
+test-deep: .venv/ready    ## what is tried once a week: other versions, other Pythons, disturbed runs
+	$(RUN) tools/run_tests.py deep
 
 slides: .venv/ready       ## one self-contained deck a chapter, in _build/slides
 	$(RUN) tools/slides.py

@@ -58,7 +58,8 @@ def main() -> None:
     month = when.dt.month.mask(when.dt.year > 2017, 13)  # the last night ends in 2018
     for test_month in MONTHS:
         past = lines[month < test_month]
-        catalogue = past.product_id.value_counts().index[:N_PRODUCTS].sort_values()
+        counts = past.product_id.value_counts(sort=False)
+        catalogue = counts.nlargest(N_PRODUCTS).index.sort_values()  # of equals, what was bought first
         past = past[past.product_id.isin(catalogue)]
         now = lines[(month == test_month) & lines.product_id.isin(catalogue)]
         now = now[now.groupby("basket_id").product_id.transform("size") >= 2]

@@ -61,7 +61,8 @@ class World:
         features = item_features(data.items, titles=0).matrix.toarray()
         self.features = torch.from_numpy(features)
         self.similarity = self.features @ self.features.T
-        genres = torch.tensor(data.items.genres.str.get_dummies().to_numpy(), dtype=torch.float64)
+        dummies = data.items.genres.str.get_dummies("|").drop(columns="", errors="ignore")
+        genres = torch.tensor(dummies.to_numpy(), dtype=torch.float64)
         self.genres = genres / genres.sum(dim=1, keepdim=True).clamp(min=1)
         history = self.seen.double() @ self.genres
         self.history = history / history.sum(dim=1, keepdim=True)

@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -6,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlxtend.frequent_patterns import apriori, association_rules
+from mlxtend.frequent_patterns import apriori, association_rules, fpgrowth
 
+from course_utils import baskets as module
 from course_utils import evaluate
 from course_utils.baselines import Popularity
 from course_utils.baskets import (
@@ -132,17 +135,43 @@ def test_no_baskets_are_refused():
         frequent_itemsets(basket_interactions(lines([])), 0.5)
 
 
-@settings(max_examples=40, deadline=None)
-@given(receipts, st.integers(1, 6))
-def test_frequent_sets_equal_a_count_of_all_sets(baskets, least):
-    found = frequent_itemsets(basket_interactions(lines(baskets)), min(1.0, least / len(baskets)))
+@settings(max_examples=60, deadline=None)
+@given(receipts, st.integers(1, 6), st.sampled_from([None, 1, 2, 3]))
+def test_frequent_sets_equal_a_count_of_all_sets(baskets, least, longest):
+    coded = basket_interactions(lines(baskets))
+    found = frequent_itemsets(coded, min(1.0, least / len(baskets)), max_length=longest)
+    assert found.itemsets.is_unique
     counted = {}
-    for size in range(1, 6):
+    for size in range(1, (longest or 5) + 1):
         for chosen in map(frozenset, itertools.combinations("abcde", size)):
             count = sum(chosen <= basket for basket in baskets)
             if count >= min(least, len(baskets)):
                 counted[chosen] = count / len(baskets)
-    assert dict(zip(found.itemsets, found.support, strict=True)) == pytest.approx(counted)
+    assert dict(zip(found.itemsets, found.support, strict=True)) == counted  # to the last bit
+
+
+def test_no_table_of_all_baskets_is_made(monkeypatch):
+    generator = np.random.default_rng(0)
+    common = generator.random((4000, 60)) < np.geomspace(0.2, 0.005, 60)
+    coded = basket_interactions(lines(row.nonzero()[0] for row in common))
+    shapes = []
+
+    def mined(frame, **options):
+        shapes.append(frame.shape)
+        return fpgrowth(frame, **options)
+
+    monkeypatch.setattr(module, "fpgrowth", mined)
+    sets = frequent_itemsets(coded, 0.002)
+    pairs = sets.itemsets[sets.itemsets.map(len) == 2]
+    assert len(pairs) > 100
+    assert sum(columns for _, columns in shapes) == len(pairs)  # a column is a frequent pair
+    assert max(rows for rows, _ in shapes) < 800  # the most common item is in a fifth of them
+
+
+def test_mining_leaves_the_warnings_of_other_libraries_alone():
+    loud = "('always', None, DeprecationWarning, None, 0)"
+    code = f"import warnings, course_utils.baskets; assert {loud} not in warnings.filters"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @settings(max_examples=25, deadline=None)

@@ -81,10 +81,9 @@ def test_two_processes_are_one():
 
 
 def test_a_killed_process_is_named_and_leaves_nothing_behind(tmp_path):
-    start = time.monotonic()
+    # the message, and not the clock, says that nobody waited for the time-out
     with pytest.raises(WorkerError, match=r"process of rank 1 \(pid (\d+)\) was killed by SIGKILL") as caught:
-        launch("group_tasks:die_alone", 2, {"rank": 1, "folder": str(tmp_path)}, timeout=55)
-    assert time.monotonic() - start < 60
+        launch("group_tasks:die_alone", 2, {"rank": 1, "folder": str(tmp_path)}, timeout=240)
     notes = [(tmp_path / f"{rank}.txt").read_text().split() for rank in (0, 1)]
     assert f"pid {notes[1][0]}" in str(caught.value)
     for pid, port in notes:

@@ -1,6 +1,10 @@
 """The bridge from tables to codes: order kept, ids shared, and bad tables refused by name."""
 
 import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -9,8 +13,11 @@ import pytest
 import torch
 from hypothesis import given
 
+import course_utils
 from course_utils.errors import InputError
-from course_utils.interactions import Interactions, check_codes
+from course_utils.interactions import Interactions, check_codes, csr_tensor
+
+PACKAGE = Path(course_utils.__file__).parent
 
 
 def frame(**columns):
@@ -190,3 +197,37 @@ def test_check_codes_takes_what_a_model_knows_and_names_what_it_does_not():
     for codes in ([3], [0, -1]):
         with pytest.raises(InputError, match=r"items: got codes .*, expected codes in 0..2"):
             check_codes(codes, 3, "items")
+
+
+def test_a_csr_tensor_has_the_rows_it_was_given():
+    starts, columns, values = (
+        torch.tensor([0, 2, 2, 3]),
+        torch.tensor([0, 3, 1]),
+        torch.tensor([5.0, 6.0, 7.0]),
+    )
+    made = csr_tensor(starts, columns, values, (3, 4))
+    assert made.layout == torch.sparse_csr
+    assert made.to_dense().tolist() == [[5, 0, 0, 6], [0, 0, 0, 0], [0, 7, 0, 0]]
+
+
+def test_a_csr_tensor_warns_of_nothing_and_leaves_the_checks_as_they_were():
+    # In a process of its own: torch gives each of its two warnings once, and pytest has its own filters.
+    code = """
+import torch
+from course_utils.interactions import csr_tensor
+checks = torch.sparse.check_sparse_tensor_invariants
+for wanted in (None, True, False):
+    if wanted is not None:
+        (checks.enable if wanted else checks.disable)()
+    rows = csr_tensor(torch.tensor([0, 1, 2]), torch.tensor([0, 1]), torch.ones(2), (2, 2))
+    assert checks.is_enabled() is bool(wanted)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_sparse_tensors_are_built_in_one_place():
+    built = [p.name for p in PACKAGE.glob("*.py") if re.search(r"torch\.sparse_\w+_tensor\(", p.read_text())]
+    assert built == ["interactions.py"]

@@ -221,9 +221,8 @@ def films(movielens):
     train = movielens.interactions(splits.random_split(movielens.ratings, seed=0)[0])
     popularity = torch.bincount(train.items, minlength=train.n_items).double()
     known = popularity.topk(120).indices
-    genres = torch.tensor(
-        movielens.items.genres.str.get_dummies().to_numpy()[known.numpy()], dtype=torch.float64
-    )
+    dummies = movielens.items.genres.str.get_dummies("|").drop(columns="", errors="ignore")
+    genres = torch.tensor(dummies.to_numpy()[known.numpy()], dtype=torch.float64)
     genres = torch.nn.functional.normalize(genres, dim=1)
     return train.mask()[:150, known].double(), popularity[known], genres @ genres.T
 

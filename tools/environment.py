@@ -1,15 +1,19 @@
 """Make the project's virtual environment, and write its versions down. Needs only the standard library.
 
-python tools/environment.py create   -> .venv with everything, at the versions of requirements.lock
-python tools/environment.py newest   -> the same, each package at its newest version, the lock left aside
-python tools/environment.py oldest   -> .venv-oldest, each package at the lowest version that pyproject.toml allows
-python tools/environment.py lock     -> requirements.lock from what .venv holds
-python tools/environment.py conda    -> environment.yml from pyproject.toml
+python tools/environment.py create     -> .venv with everything, at the versions of requirements.lock
+python tools/environment.py newest     -> the same, each package at its newest version, the lock left aside
+python tools/environment.py oldest     -> .venv-oldest, each package at the lowest version that pyproject.toml allows
+python tools/environment.py try-oldest -> a few chapters run in .venv-oldest, made when missing
+python tools/environment.py pythons    -> .venv-py312, .venv-py313 without torch, and what can be tried there
+python tools/environment.py lock       -> requirements.lock from what .venv holds
+python tools/environment.py conda      -> environment.yml from pyproject.toml
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -19,6 +23,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 OLDEST = ROOT / ".venv-oldest"
+LOWEST = "3.11"  # of the Pythons that pyproject.toml allows
+CHAPTERS = (
+    "01",
+    "03",
+    "07",
+    "13",
+)  # run with the oldest versions: mining, tables, text columns, models with statistics
 LOCK = ROOT / "requirements.lock"
 CONDA = ROOT / "environment.yml"
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge has another name
@@ -71,19 +82,99 @@ def floors() -> list[str]:
 
 
 def oldest() -> None:
-    """Make .venv-oldest, to learn whether the lower bounds are true. Asks for the lowest Python, 3.11."""
-    if sys.version_info[:2] != (3, 11):
-        raise SystemExit(
-            f"the oldest versions have no builds for Python {sys.version.split()[0]}: take python3.11"
-        )
-    if not (OLDEST / "bin" / "python").exists():
-        venv.create(OLDEST, with_pip=True)
-    lowest = OLDEST / "floors.txt"
-    lowest.write_text("\n".join(floors()) + "\n")
-    exact = ["-c", str(lowest)]
-    pip("install", "-q", *exact, "torch", venv=OLDEST)
-    pip("install", "-q", *exact, "-e", ".[book,scale,test]", venv=OLDEST)
+    """Make .venv-oldest, to learn whether the lower bounds are true. Asks for the lowest Python, 3.11.
+
+    What builds the book is left out: neither a notebook nor a unit test needs it.
+    """
+    lowest, wanted = OLDEST / "floors.txt", "\n".join(floors()) + "\n"
+    ready = OLDEST / "ready"
+    if not (ready.exists() and ready.read_text() == wanted):
+        python = interpreter(LOWEST)
+        if python is None:
+            raise SystemExit(f"the oldest versions have no builds for newer Pythons: {missing(LOWEST)}")
+        if not (OLDEST / "bin" / "python").exists():
+            subprocess.run([python, "-m", "venv", OLDEST], check=True)
+        lowest.write_text(wanted)
+        exact = ["-c", str(lowest)]
+        pip("install", "-q", *exact, "torch", venv=OLDEST)
+        pip("install", "-q", *exact, "-e", ".[scale,test]", venv=OLDEST)
+        ready.write_text(wanted)
     print(f"{OLDEST.name}/bin/python -m pytest -q tests --ignore=tests/book")
+
+
+def try_oldest() -> int:
+    """Run a few chapters with the oldest versions: the same text and numbers, and no word on stderr.
+
+    Pictures are left aside, since another matplotlib draws them.
+    """
+    if interpreter(LOWEST) is None:
+        print(f"skipped: {missing(LOWEST)}")
+        return 0
+    oldest()
+    chapters = [str(next((ROOT / "notebooks").glob(f"{number}_*.ipynb"))) for number in CHAPTERS]
+    code = (
+        "import os, sys; from tools import execute; os.environ.update(execute.ENVIRONMENT);"
+        "from tools import nbval_strict; sys.exit(nbval_strict.main(['--nbval-no-pictures', *sys.argv[1:]]))"
+    )
+    return subprocess.run([OLDEST / "bin" / "python", "-c", code, *chapters], cwd=ROOT).returncode
+
+
+def interpreter(version: str) -> Path | None:
+    """A Python of this version, such as "3.12": this one, one on the PATH, or one of pyenv's; None when none runs."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    places = [
+        sys.executable,
+        shutil.which(f"python{version}"),
+        *sorted(pyenv.glob(f"{version}.*/bin/python")),
+    ]
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    for place in filter(None, places):  # pyenv's shims stand on the PATH and may lead nowhere
+        done = subprocess.run([place, "-c", ask], capture_output=True, text=True, cwd="/")
+        if done.returncode == 0 and done.stdout.strip() == version:
+            return Path(place)
+    return None
+
+
+def missing(version: str) -> str:
+    """The sentence for a Python that is not here."""
+    return f"no Python {version} on this machine (looked on the PATH and in pyenv's versions)"
+
+
+def promised() -> list[str]:
+    """The Pythons that pyproject.toml's classifiers name, lowest first."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [
+        line.rpartition(" ")[2]
+        for line in project["classifiers"]
+        if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", line)
+    ]
+
+
+def light() -> list[str]:
+    """Names of what the package needs and can be had in a minute, and of what tries it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [re.split(r"[<>=!~]", line)[0] for line in project["dependencies"]]
+    return [name for name in names if not name.startswith("torch")] + ["hypothesis", "nbformat", "pytest"]
+
+
+def pythons() -> int:
+    """Try each promised Python above the lowest that is here, without torch; return how many failed.
+
+    Everything compiles there without a warning, and what needs no torch imports and passes its tests.
+    """
+    failed = 0
+    for version in promised()[1:]:
+        python = interpreter(version)
+        if python is None:
+            print(f"skipped: {missing(version)}", flush=True)
+            continue
+        folder = ROOT / f".venv-py{version.replace('.', '')}"
+        if not (folder / "bin" / "python").exists():
+            subprocess.run([python, "-m", "venv", folder], check=True)
+        pip("install", "-q", "-c", str(LOCK), *light(), venv=folder)
+        check = [folder / "bin" / "python", "tools/without_torch.py"]
+        failed += subprocess.run(check, cwd=ROOT).returncode != 0
+    return failed
 
 
 def lock() -> None:
@@ -131,9 +222,11 @@ if __name__ == "__main__":
         "create": create,
         "newest": lambda: create(newest=True),
         "oldest": oldest,
+        "try-oldest": try_oldest,
+        "pythons": pythons,
         "lock": lock,
         "conda": conda,
     }
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         raise SystemExit(__doc__)
-    commands[sys.argv[1]]()
+    raise SystemExit(commands[sys.argv[1]]())

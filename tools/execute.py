@@ -30,8 +30,18 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = ("COURSE_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-ENVIRONMENT = {**dict.fromkeys(THREADS, "1"), "TQDM_DISABLE": "1"}
-TIMEOUT = 600  # seconds a cell may take
+# One thread, unless COURSE_THREADS asks for more. A thread that waits sleeps: where other work shares the cores,
+# threads that wait by spinning are ten times slower.
+ENVIRONMENT = {
+    **dict.fromkeys(THREADS, os.environ.get("COURSE_THREADS") or "1"),
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "0",
+    "TQDM_DISABLE": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the kernel's debugger would talk on stderr
+}
+TIMEOUT = (
+    1200  # seconds a cell may take: the longest takes about 40 on a quiet machine, and machines can be busy
+)
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {  # without the version: a patch release of Python shall not touch every notebook
     "codemirror_mode": {"name": "ipython", "version": 3},

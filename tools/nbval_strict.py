@@ -1,6 +1,6 @@
 """Run notebooks and compare every output with the committed one, strictly; a pytest plugin on top of nbval.
 
-python tools/nbval_strict.py [--nbval-kernel-name NAME] NOTEBOOK ...
+python tools/nbval_strict.py [--nbval-kernel-name NAME] [--nbval-no-pictures] NOTEBOOK ...
 pytest -p tools.nbval_strict --nbval-strict NOTEBOOK ...
 
 nbval alone lets a stale picture, a missing alt text, a cell that never ran and a skipped cell pass. Here text and
@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,10 @@ import numpy as np
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools import execute
 
 FLOAT = re.compile(
     r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*(?:[eE][-+]?\d+)?|[eE][-+]?\d+)(?!\.?\w)"
@@ -41,9 +46,12 @@ PIP_NOTE = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the one switch."""
+    """Add the two switches."""
     parser.getgroup("nbval").addoption(
         "--nbval-strict", action="store_true", help="run notebooks, compare strictly"
+    )
+    parser.getgroup("nbval").addoption(
+        "--nbval-no-pictures", action="store_true", help="compare no pictures: another matplotlib draws them"
     )
 
 
@@ -56,6 +64,13 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 class StrictFile(IPyNbFile):
     """A notebook: one test for each code cell, in one kernel."""
+
+    def setup(self) -> None:
+        """Start the kernel without pytest's mark, by which it would leave what C++ writes to stderr unseen."""
+        mark = os.environ.pop("PYTEST_CURRENT_TEST", None)
+        super().setup()
+        if mark is not None:
+            os.environ["PYTEST_CURRENT_TEST"] = mark
 
     def collect(self) -> Iterator[StrictCell]:
         """Yield code cells, numbered as a reader counts cells (markdown included, from 1)."""
@@ -85,11 +100,12 @@ class StrictCell(IPyNbCell):
         """Whether the outputs agree; says where not in ``comparison_traceback``."""
         if 'run_line_magic("pip"' in self.cell.source:
             test = [output for output in test if output.get("text") != PIP_NOTE]
-        self.comparison_traceback = list(differences(coalesce_streams(ref), test))
+        pictures = not self.config.option.nbval_no_pictures
+        self.comparison_traceback = list(differences(coalesce_streams(ref), test, pictures=pictures))
         return not self.comparison_traceback
 
 
-def differences(committed: list, fresh: list) -> Iterator[str]:
+def differences(committed: list, fresh: list, *, pictures: bool = True) -> Iterator[str]:
     """What a run changed in the outputs of one cell, a line each."""
     kinds = [[_kind(output) for output in outputs] for outputs in (committed, fresh)]
     if kinds[0] != kinds[1]:
@@ -104,7 +120,7 @@ def differences(committed: list, fresh: list) -> Iterator[str]:
         for mime, before in old.get("data", {}).items():
             now = new.data[mime]
             if mime in PICTURES:
-                reason = picture_difference(before, now)
+                reason = pictures and picture_difference(before, now)
                 if reason:
                     yield f"{where}, {mime}: {reason}"
             elif mime == "image/svg+xml" and _text(before) != _text(now):
@@ -170,7 +186,7 @@ def _shown(outputs: Iterable[dict]) -> str:
 def main(arguments: list[str]) -> int:
     """Run pytest with this plugin on the given notebooks, without the project's own test settings."""
     common = ["-q", "-c", "/dev/null", "-p", "no:cacheprovider", "--color=no"]
-    common += ["--nbval-strict", "--nbval-cell-timeout=300"]
+    common += ["--nbval-strict", f"--nbval-cell-timeout={execute.TIMEOUT}"]
     common += ["-W", "ignore:Module already imported"]
     return int(pytest.main([*common, *arguments], plugins=[sys.modules[__name__]]))
 

@@ -43,6 +43,7 @@ KNOWN_TAGS = {
     "hide-output",
     "hide-cell",
     "raises-exception",
+    "moves",  # stability.py: what the cell holds may move between machines, what it prints may not
     *TAGS,
 }
 SECTIONS = {"prerequisites": r"prerequisites|before you start", "exercises": r"exercises?", "recap": r"recap"}

@@ -12,6 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools import execute
+
 ROOT = Path(__file__).resolve().parents[1]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 CODE = ["src", "tests", "tools", "experiments", "benchmarks", "figs", "notebooks"]
@@ -30,23 +34,28 @@ STAGES: dict[str, list[list[str]]] = {
         [*PYTEST, "tests/book/test_notebook_rules.py", "tests/book/test_nbval_strict.py", "-n", "2"],
         [*PYTEST, "tests/book/test_colab.py", "-n", "2", "--dist", "worksteal"],
     ],
+    "stability": [[sys.executable, "tools/stability.py", "--quick"]],
     "slides": [[sys.executable, "tools/slides.py"], [*PYTEST, "tests/book/test_slides.py", "-n", "2"]],
     "book": [[sys.executable, "tools/build_book.py"], [*PYTEST, "tests/book/test_build.py"]],
     "pages": [[*PYTEST, "tests/book/test_pages.py", "-n", "2"]],
 }
+# what is tried once a week: each notebook under all disturbances, the lowest versions, Python 3.12 and 3.13
+DEEP: dict[str, list[list[str]]] = {
+    "all disturbed": [[sys.executable, "tools/stability.py"]],
+    "oldest": [[sys.executable, "tools/environment.py", "try-oldest"]],
+    "pythons": [[sys.executable, "tools/environment.py", "pythons"]],
+}
 
 
 def main(names: list[str]) -> int:
-    """Run the named stages, all of them when none is named; return the number that failed."""
-    unknown = set(names) - set(STAGES)
+    """Run the named stages, all of ``make test`` when none is named; return the number that failed."""
+    stages = STAGES | DEEP
+    names = [stage for name in names for stage in (DEEP if name == "deep" else [name])]
+    unknown = set(names) - set(stages)
     if unknown:
-        raise SystemExit(f"unknown stage(s) {sorted(unknown)}; there are {list(STAGES)}")
+        raise SystemExit(f"unknown stage(s) {sorted(unknown)}; there are {[*stages, 'deep']}")
     environment = os.environ | {
-        # two processes with one thread each: two threads each on two busy cores are several times slower
-        **dict.fromkeys(
-            ("COURSE_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-        ),
-        "TQDM_DISABLE": "1",
+        **execute.ENVIRONMENT,  # two processes with one thread each
         "COURSE_BOOK_BUILT": "1",
         "PYTHONPATH": str(ROOT),
     }
@@ -54,7 +63,7 @@ def main(names: list[str]) -> int:
     for stage in names or STAGES:
         print(f"\n==== {stage}", flush=True)
         start = time.perf_counter()
-        codes = [subprocess.run(command, cwd=ROOT, env=environment).returncode for command in STAGES[stage]]
+        codes = [subprocess.run(command, cwd=ROOT, env=environment).returncode for command in stages[stage]]
         rows.append((stage, time.perf_counter() - start, not any(codes)))
     print("\nstage          seconds  result")
     for stage, seconds, passed in rows:

@@ -2,7 +2,6 @@ r"""Factorization machine for ratings that knows who and what a rating is about,
 
 from __future__ import annotations
 
-import warnings
 from typing import Self
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch.nn.functional import mse_loss
 
 from course_utils import train
 from course_utils.errors import InputError, NotFittedError
-from course_utils.interactions import Interactions, check_codes
+from course_utils.interactions import Interactions, check_codes, csr_tensor
 
 AGES = (0, 18, 25, 35, 45, 50, 56, 200)  # years, the groups of the larger MovieLens sets
 WEEKS, DAYS = 41, 9  # codes of the two contexts of rating_times
@@ -309,6 +308,4 @@ def _to_torch(matrix: sparse.csr_array) -> torch.Tensor:
     matrix.sort_indices()
     values = torch.from_numpy(matrix.data).to(torch.get_default_dtype())
     starts, columns = (torch.from_numpy(x.astype(np.int32)) for x in (matrix.indptr, matrix.indices))
-    with warnings.catch_warnings():  # torch says once that its CSR tensors are young
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-        return torch.sparse_csr_tensor(starts, columns, values, matrix.shape, check_invariants=False)
+    return csr_tensor(starts, columns, values, matrix.shape)

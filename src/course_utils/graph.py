@@ -7,12 +7,11 @@ scores in ``graph_base``, the product with the normalised adjacency in ``propaga
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch_geometric.data import HeteroData
 
 from course_utils import losses
 from course_utils.errors import InputError
@@ -20,6 +19,9 @@ from course_utils.graph_base import GraphRecommender
 from course_utils.graph_data import bipartite_graph, hetero_graph
 from course_utils.interactions import Interactions
 from course_utils.propagation import propagate
+
+if TYPE_CHECKING:  # at run time graph_data imports PyG, without its warning
+    from torch_geometric.data import HeteroData
 
 __all__ = ["GCNRecommender", "HeteroLightGCN", "LightGCN", "bipartite_graph", "hetero_graph"]
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
-from torch_geometric.data import Data, HeteroData
 
 from course_utils.errors import InputError
 from course_utils.interactions import Interactions
 from course_utils.neighbors import similarities
 from course_utils.propagation import check_undirected
+
+with warnings.catch_warnings():
+    # As it is imported, PyG 2.8 scripts two classes that nothing here uses; torch deprecates that from 2.14 on.
+    warnings.filterwarnings("ignore", r"`torch\.jit\.script` is (deprecated|not supported)", FutureWarning)
+    from torch_geometric.data import Data, HeteroData
 
 _TABLES = {"genre": "items", "occupation": "users", "region": "users"}
 KINDS = ("genre", "occupation", "region", "taste", "together", "hour", "weekday")

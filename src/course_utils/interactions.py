@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -199,3 +200,21 @@ def check_sizes(interactions: Interactions, n_users: int, n_items: int) -> None:
     sizes, own = (interactions.n_users, interactions.n_items), (n_users, n_items)
     if sizes != own:
         raise InputError("interactions", got=f"{sizes} users and items", expected=f"{own}, as the model")
+
+
+def csr_tensor(
+    starts: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, size: tuple[int, int]
+) -> torch.Tensor:
+    """A sparse ``(R, C)`` tensor from rows that are known to be sound, without torch's warnings and checks.
+
+    Args:
+        starts: where each row begins among the entries, and the end of the last one, ``(R + 1,)``.
+        columns: column of each entry, ascending in a row, ``(N,)``, of the same integer type.
+        values: ``(N,)``.
+        size: ``(R, C)``.
+    """
+    # torch 2.11 and 2.12 warn of checks that are off by default even when check_invariants=False says so. Inside the
+    # context they are off by word, and afterwards as the caller had them.
+    with warnings.catch_warnings(), torch.sparse.check_sparse_tensor_invariants(False):
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")  # it is young, torch says once
+        return torch.sparse_csr_tensor(starts, columns, values, size)

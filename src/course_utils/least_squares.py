@@ -8,7 +8,6 @@ Sizes: ``R`` rows, ``C`` columns, ``N`` stored entries, ``F`` factors; a batch h
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +15,7 @@ import torch
 from torch.nn.functional import embedding
 
 from course_utils.errors import InputError
-from course_utils.interactions import Interactions
+from course_utils.interactions import Interactions, csr_tensor
 
 _NUMBERS = 2**20  # in the largest array of a batch: 8 MB in float64, about what the caches hold
 
@@ -66,10 +65,7 @@ class Rows:
     def matrix(self, values: torch.Tensor) -> torch.Tensor:
         """A sparse ``(R, C)`` tensor with other values, ``(N,)``, in the places of the entries."""
         starts, columns = self._short
-        with warnings.catch_warnings():  # torch says once that its CSR tensors are young
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            size = (len(self), self.n_columns)
-            return torch.sparse_csr_tensor(starts, columns, values, size, check_invariants=False)
+        return csr_tensor(starts, columns, values, (len(self), self.n_columns))
 
     @cached_property
     def _short(self) -> tuple[torch.Tensor, torch.Tensor]:

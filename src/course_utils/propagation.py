@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import torch
 
 from course_utils.errors import InputError
+from course_utils.interactions import csr_tensor
 
 
 def check_undirected(edge_index: torch.Tensor, n_nodes: int) -> None:
@@ -68,9 +68,7 @@ def normalized_adjacency(
     degree = torch.bincount(row, minlength=n_nodes)
     starts = torch.cat([degree.new_zeros(1), degree.cumsum(0)])
     weight = (degree[row] * degree[column]).to(dtype or torch.get_default_dtype()).rsqrt()
-    with warnings.catch_warnings():  # torch says once that its CSR tensors are young
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-        return torch.sparse_csr_tensor(starts, column, weight, (n_nodes, n_nodes), check_invariants=False)
+    return csr_tensor(starts, column, weight, (n_nodes, n_nodes))
 
 
 def propagate(embeddings: torch.Tensor, adjacency: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:

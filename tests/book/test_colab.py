@@ -14,7 +14,7 @@ import pytest
 from nbformat import v4
 from sample_notebook import code, stdout
 
-from tools import address, colab, execute
+from tools import address, colab, execute, stability
 
 HERE = address.read()
 NOTEBOOKS = address.notebooks()
@@ -115,6 +115,7 @@ def test_notebook(notebook, mirror, installed, tmp_path):
         if os.environ.get("CI"):
             pytest.fail(f"chapter 16 must run in CI: {missing}")
         pytest.skip(missing)
-    run = colab.run(notebook, mirror, tmp_path, session=installed[1])
+    record = stability.record_file(notebook)
+    run = colab.run(notebook, mirror, tmp_path, session=installed[1], record=record)
     assert run.passed, run.log
     assert run.after == run.before, "a notebook installed or changed packages"

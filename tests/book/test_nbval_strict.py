@@ -56,6 +56,17 @@ def test_pictures():
     assert "size" in picture_difference(png(), png(size=(81, 60)))
 
 
+def test_pictures_alone_can_be_left_aside():
+    def picture(data, alt="a"):
+        return [shown({"image/png": data}, **{"image/png": {"alt": alt}})]
+
+    other = png(line=(0, 59, 79, 59))
+    assert list(differences(picture(png()), picture(other)))
+    assert not list(differences(picture(png()), picture(other), pictures=False))
+    assert list(differences(picture(png()), picture(other, "b"), pictures=False))
+    assert list(differences(picture(png()), [stdout("0.5\n")], pictures=False))
+
+
 @pytest.mark.parametrize(
     ("now", "word"),
     [
@@ -130,6 +141,7 @@ BROKEN = {
     "a skipped cell": put(4, metadata={"tags": ["nbval-skip"]}),
     "an excused cell": put(4, source="# NBVAL_IGNORE_OUTPUT\n1 / 4"),
     "an unannounced error": put(3, metadata={}),
+    "a word on stderr, past Python": put(4, source="import os\n\nos.write(2, b'SEGFAULT')\n1 / 4"),
 }
 
 
