@@ -25,10 +25,9 @@ import torch
 from _data import power_law
 from scipy import sparse
 
-from course_utils.data import load_movielens
-from course_utils.implicit_als import implicit_cg, implicit_cholesky, implicit_loss
-from course_utils.interactions import Interactions
-from course_utils.least_squares import Rows
+from course_utils.data import Interactions, load_movielens
+from course_utils.models.als import implicit_cg, implicit_cholesky, implicit_loss
+from course_utils.models.least_squares import Rows
 
 FACTORS, REGULARIZATION = 64, 40.0
 

@@ -10,7 +10,7 @@ Criteo's shape: 26 categorical features of 100,000 codes each, 13 dense ones, em
   sparse gradients, a batched product with the lower triangle picked by two index lists, a sigmoid and the cross entropy
   of probabilities, ``torch.optim.SGD``;
 - ``bags, dense, Adagrad``: the same with dense gradients and ``torch.optim.Adagrad``; ``bags, sparse, Adagrad`` too;
-- ``ours, SGD`` and ``ours, Adagrad``: ``course_utils.dlrm.DLRM`` with one fused table and row-wise optimizers;
+- ``ours, SGD`` and ``ours, Adagrad``: ``course_utils.models.dlrm.DLRM`` with one fused table and row-wise optimizers;
 - ``ours, SGD, bfloat16``: the same step under autocast. It can gain only where the processor has instructions for
   bfloat16 (AVX-512 BF16 or AMX); the first lines say how fast a plain product of matrices is in each type.
 
@@ -35,8 +35,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.dlrm import DLRM
-from course_utils.rowwise import RowwiseAdagrad, RowwiseSGD
+from course_utils.learning.optimizers import RowwiseAdagrad, RowwiseSGD
+from course_utils.models.dlrm import DLRM
 
 FEATURES, ROWS, DENSE, WIDTH, BATCH = 26, 100_000, 13, 16, 2048
 BOTTOM, TOP = [512, 256, 64, WIDTH], [512, 256, 1]

@@ -12,7 +12,7 @@ the same training part of MovieLens-100K, in the same batches of 2,048 with the 
 beforehand; three layers of 64 factors, Adam, BPR with a penalty on the rows before propagation. A time is the
 processor time of one epoch.
 
-- ours: the adjacency in CSR form, its product its own backward (``course_utils.propagation``).
+- ours: the adjacency in CSR form, its product its own backward (``course_utils.models.graph``).
 - RecBole: ``recbole.model.general_recommender.LightGCN``, its adjacency in COO form through autograd.
 - PyG: ``torch_geometric.nn.models.LightGCN`` on ``edge_index``, a gather and a scatter an edge; and on our CSR matrix.
 """
@@ -33,11 +33,10 @@ from scipy import sparse
 from torch.nn.functional import embedding
 from torch_geometric.nn.models import LightGCN as Pyg
 
-from course_utils import sampling, splits
-from course_utils.data import load_movielens
-from course_utils.graph import LightGCN, bipartite_graph
-from course_utils.interactions import Interactions
-from course_utils.propagation import normalized_adjacency
+from course_utils.data import Interactions, load_movielens, splits
+from course_utils.learning import negatives
+from course_utils.models.graph import LightGCN, normalized_adjacency
+from course_utils.models.graph_data import bipartite_graph
 
 FOLDER = Path(__file__).resolve().parents[1] / "_build" / "bench" / "recbole"
 LAYERS, FACTORS, BATCH, PENALTY = 3, 64, 2048, 1e-4
@@ -50,7 +49,7 @@ def triples(data: Interactions) -> list[Triples]:
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(data), generator=generator)
     users, items = data.users[order], data.items[order]
-    unseen = sampling.uniform(data, users, 1, generator=generator)[:, 0]
+    unseen = negatives.uniform(data, users, 1, generator=generator)[:, 0]
     return list(zip(users.split(BATCH), items.split(BATCH), unseen.split(BATCH), strict=True))
 
 

@@ -1,7 +1,7 @@
 """How does the cost of a training step grow with users, items, interactions and factors? Chapter 16 reads the table.
 
     python benchmarks/growth.py                            # prints the table, some minutes
-    python benchmarks/growth.py --save                     # writes results/growth.csv too: execute chapter 16 anew
+    python benchmarks/growth.py --save                     # writes results/ch16_growth.csv too: execute chapter 16 anew
     python benchmarks/growth.py --save --only LightGCN     # the other rows stay as they are
 
 One quantity at a time is doubled twice, the others stay. A cost is the processor time of one thread: of an iteration
@@ -27,10 +27,10 @@ import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 from torch.nn.functional import binary_cross_entropy_with_logits  # noqa: E402
 
-from course_utils.dlrm import DLRM  # noqa: E402
-from course_utils.graph import LightGCN  # noqa: E402
-from course_utils.interactions import Interactions  # noqa: E402
-from course_utils.least_squares import Rows, ridge  # noqa: E402
+from course_utils.data import Interactions  # noqa: E402
+from course_utils.models.dlrm import DLRM  # noqa: E402
+from course_utils.models.graph import LightGCN  # noqa: E402
+from course_utils.models.least_squares import Rows, ridge  # noqa: E402
 
 STEPS = (1, 2, 4)
 ALS_BASE = {"users": 6_000, "items": 3_000, "interactions": 300_000, "factors": 32}
@@ -125,21 +125,21 @@ def rows(repeats: int, only: str) -> Iterator[dict[str, object]]:
 
 
 def main(repeats: int, only: str = "", *, save: bool = False) -> pd.DataFrame:
-    """Measure all, or the models with ``only`` in their name; ``save`` writes results/growth.csv."""
+    """Measure all, or the models with ``only`` in their name; ``save`` writes results/ch16_growth.csv."""
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(0)
     table = pd.DataFrame(rows(repeats, only))
     if not save:
         return table
-    path = Path(__file__).resolve().parents[1] / "results" / "growth.csv"
+    path = Path(__file__).resolve().parents[1] / "results" / "ch16_growth.csv"
     if only and path.exists():
         old = pd.read_csv(path)
         table = pd.concat([old[~old["model"].isin(table["model"])], table])
     place = {name: number for number, name in enumerate(QUESTIONS)}
     table = table.sort_values("model", key=lambda names: names.map(place), kind="stable")
     table.to_csv(path, index=False, lineterminator="\n")
-    print(f"results/growth.csv: {len(table)} rows")
+    print(f"results/ch16_growth.csv: {len(table)} rows")
     return table
 
 

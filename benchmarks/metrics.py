@@ -8,8 +8,8 @@ Nothing is masked on any side. Users whose eleven best scores hold a tie give wa
 one right answer. The values must agree before anything is timed. MAP is divided by the number of relevant items here,
 as ranx has it. One thread, processor time, by turns.
 
-- ours: ``metrics.top_k``, the hits once, three metrics. ``one call a metric`` looks the hits up three times.
-- ``evaluate.top_n``: the whole protocol on the same scores: eight metrics, coverage and Gini, in batches of 1,024.
+- ours: ``ranking.top_k``, the hits once, three metrics. ``one call a metric`` looks the hits up three times.
+- ``measure_lists``: the whole protocol on the same scores: eight metrics, coverage and Gini, in batches of 1,024.
 - torch.topk: the ten best items of each user and no metric: what no library can avoid.
 - ranx: lists by ``torch.topk``, then its dictionaries, ``Run``, ``Qrels`` and ``evaluate``. ``truth ready`` has its
   ``Qrels`` made before, ``metrics alone`` its ``Run`` too.
@@ -30,8 +30,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from course_utils import evaluate, metrics
-from course_utils.interactions import Interactions
+from course_utils import ranking
+from course_utils.data import Interactions
+from course_utils.evaluation import measure_lists, metrics
 
 K, NAMES = 10, ["ndcg@10", "map@10", "recall@10"]
 Values = dict[str, float]
@@ -74,7 +75,7 @@ def three(lists: torch.Tensor, relevant: torch.Tensor | metrics.Hits) -> Values:
 
 
 def ours(scores: torch.Tensor, relevant: torch.Tensor) -> Values:
-    lists = metrics.top_k(scores, K)
+    lists = ranking.top_k(scores, K)
     return three(lists, metrics.find_hits(lists, relevant, K))
 
 
@@ -124,16 +125,16 @@ def agree(name: str, found: Values, known: Values, rtol: float = 1e-9) -> None:
 
 def our_sides(world: World, known: Values) -> dict[str, Callable[[], object]]:
     scores, relevant = world.scores, world.relevant
-    lists, parts = metrics.top_k(scores, K), world.interactions()
+    lists, parts = ranking.top_k(scores, K), world.interactions()
     agree("one call a metric", three(lists, relevant), known)
-    whole = evaluate.top_n(world, *parts, K)
-    agree("evaluate.top_n", {name: whole[name] for name in ("ndcg@10", "recall@10")}, known)
+    whole = measure_lists(world, *parts, K)
+    agree("measure_lists", {name: whole[name] for name in ("ndcg@10", "recall@10")}, known)
     return {
         "torch.topk": lambda: scores.topk(K, dim=1),
         "ours": lambda: ours(scores, relevant),
-        "ours, one call a metric": lambda: three(metrics.top_k(scores, K), relevant),
+        "ours, one call a metric": lambda: three(ranking.top_k(scores, K), relevant),
         "ours, metrics alone": lambda: three(lists, metrics.find_hits(lists, relevant, K)),
-        "evaluate.top_n": lambda: evaluate.top_n(world, *parts, K),
+        "measure_lists": lambda: measure_lists(world, *parts, K),
     }
 
 
@@ -151,7 +152,7 @@ def against(title: str, world: World, repeats: int, goals: dict[str, float]) -> 
         ("ours, one call a metric", "torch.topk"),
         ("ours", "ranx, truth ready"),
         ("ours, metrics alone", "ranx, metrics alone"),
-        ("evaluate.top_n", "ranx"),
+        ("measure_lists", "ranx"),
     ]
     question = f"scores to NDCG, MAP, recall at 10, {title}"
     return [
@@ -165,7 +166,7 @@ def against_scikit_learn(title: str, world: World, repeats: int) -> Row:
     scores, relevant = world.scores, world.relevant
 
     def mine() -> float:
-        return float(metrics.ndcg_at_k(metrics.top_k(scores, K), relevant, K).mean())
+        return float(metrics.ndcg_at_k(ranking.top_k(scores, K), relevant, K).mean())
 
     sides = {"ours": stopwatch(mine)}
     if library:

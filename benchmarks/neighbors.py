@@ -21,12 +21,11 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-from course_utils import evaluate, splits
-from course_utils.baselines import BiasModel
-from course_utils.data import load_movielens
-from course_utils.interactions import Interactions
-from course_utils.metrics import rmse
-from course_utils.neighbors import EASE, ItemKNN, UserKNN, similarities
+from course_utils.data import Interactions, load_movielens, splits
+from course_utils.evaluation import measure_lists, recommend
+from course_utils.evaluation.metrics import rmse
+from course_utils.models.baselines import BiasModel
+from course_utils.models.neighbors import EASE, ItemKNN, UserKNN, similarities
 
 Rows = dict[str, list[tuple[float, float]]]  # quality and seconds of each run, by model
 RATING_MODELS = {
@@ -126,13 +125,13 @@ def list_rows(repeats: int) -> Rows:
         for name, make in LIST_MODELS.items():
             model = make()
             _, fitting = timed(model.fit, train)
-            _, listing = timed(evaluate.recommend, model, users, 10, train)
-            rows[name].append((evaluate.top_n(model, train, test)["ndcg@10"], fitting + listing))
+            _, listing = timed(recommend, model, users, 10, train)
+            rows[name].append((measure_lists(model, train, test)["ndcg@10"], fitting + listing))
         for name, make in peers.items():
             model = make()
             _, fitting = timed(model.fit, seen, False)
             (items, _), listing = timed(model.recommend, users.numpy(), seen, 10, True)
-            quality = evaluate.top_n(Lists(items, train.n_items), train, test, mask_train=False)["ndcg@10"]
+            quality = measure_lists(Lists(items, train.n_items), train, test, mask_train=False)["ndcg@10"]
             rows[name].append((quality, fitting + listing))
     return rows
 

@@ -22,9 +22,8 @@ import torch
 from _data import power_law
 from torch_geometric.utils import structured_negative_sampling
 
-from course_utils import sampling
-from course_utils.data import load_movielens
-from course_utils.interactions import Interactions
+from course_utils.data import Interactions, load_movielens
+from course_utils.learning import negatives
 
 Run = Callable[[], torch.Tensor | np.ndarray]
 
@@ -53,7 +52,7 @@ def rejection(data: Interactions, users: np.ndarray, chance: np.ndarray | None, 
 def runs(data: Interactions, rows: torch.Tensor) -> dict[str, Run]:
     """What is timed, by name; each gives a negative for each row, and the last the mask of one large batch."""
     users, items = data.users[rows], data.items[rows]
-    chance = sampling.log_popularity(data).exp().numpy()
+    chance = negatives.log_popularity(data).exp().numpy()
     edges, side = torch.stack([users, items]), int(len(rows) ** 0.5)
     scores, positive = torch.randn(len(rows), 5), torch.randn(len(rows))
 
@@ -61,17 +60,17 @@ def runs(data: Interactions, rows: torch.Tensor) -> dict[str, Run]:
         return sampler(data, users, n, generator=torch.Generator().manual_seed(0))
 
     def mined(choose: Callable[[], torch.Tensor]) -> torch.Tensor:
-        return draw(sampling.uniform, 5).gather(1, choose())
+        return draw(negatives.uniform, 5).gather(1, choose())
 
     return {
         "numpy, rejection, uniform": lambda: rejection(data, users.numpy(), None, 0),
         "numpy, rejection, popularity": lambda: rejection(data, users.numpy(), chance, 0),
         "PyG structured_negative_sampling": lambda: structured_negative_sampling(edges, data.n_items)[2],
-        "uniform": lambda: draw(sampling.uniform),
-        "popularity": lambda: draw(sampling.popularity),
-        "hard, of a pool of 5": lambda: mined(lambda: sampling.hard(scores)),
-        "semi_hard, of a pool of 5": lambda: mined(lambda: sampling.semi_hard(positive, scores)),
-        "in_batch, one batch": lambda: sampling.in_batch(data, users[:side], items[:side]),
+        "uniform": lambda: draw(negatives.uniform),
+        "popularity": lambda: draw(negatives.popularity),
+        "hard, of a pool of 5": lambda: mined(lambda: negatives.hard(scores)),
+        "semi_hard, of a pool of 5": lambda: mined(lambda: negatives.semi_hard(positive, scores)),
+        "in_batch, one batch": lambda: negatives.in_batch(data, users[:side], items[:side]),
     }
 
 

@@ -24,7 +24,7 @@ def float64():
 @pytest.fixture(scope="session")
 def movielens():
     """MovieLens-100K, or a skip with one clear line where no source of it can be reached."""
-    from course_utils.data import load_movielens
+    from course_utils.data.movielens import load_movielens
     from course_utils.errors import DataError
 
     try:

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from course_utils.interactions import Interactions
+from course_utils.data.interactions import Interactions
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))
 
-import evidence  # noqa: E402 - scripts of experiments/, no package
-import published  # noqa: E402
+import ch17_evidence as evidence  # noqa: E402 - scripts of experiments/, no package
+import ch17_published as published  # noqa: E402
 
 PAGE = ROOT / "book" / "evidence.md"
 
@@ -24,7 +24,7 @@ def slug(*words: str) -> str:
 
 
 def test_the_table_is_what_the_script_holds() -> None:
-    committed = pd.read_csv(ROOT / "results" / "published.csv", keep_default_na=False)
+    committed = pd.read_csv(ROOT / "results" / "ch17_published.csv", keep_default_na=False)
     assert committed.to_dict("records") == [{k: row[k] for k in committed} for row in published.rows()]
 
 
@@ -67,7 +67,7 @@ def test_sar_by_hand() -> None:
 
 
 def test_sar_is_reproduced_to_all_decimals() -> None:
-    rows = pd.read_csv(ROOT / "results" / "evidence.csv").set_index("model")
+    rows = pd.read_csv(ROOT / "results" / "ch17_evidence.csv").set_index("model")
     theirs = pd.DataFrame(published.rows()).query("source == 'recommenders' and model == 'SAR'")
     for measure, value in zip(theirs["measure"], theirs["value"], strict=True):
         assert rows.loc["SAR, rebuilt", measure] == pytest.approx(value, abs=1e-9)

@@ -23,6 +23,7 @@ def test_script_draws_the_committed_picture(name, tmp_path):
     (tmp_path / "figs").mkdir()
     (tmp_path / "book").mkdir()
     shutil.copy(ROOT / "book" / "parts.yml", tmp_path / "book")
+    shutil.copytree(ROOT / "src", tmp_path / "src")
     for path in (ROOT / "figs").glob("*.py"):
         shutil.copy(path, tmp_path / "figs")
     subprocess.run([sys.executable, f"figs/{name}.py"], cwd=tmp_path, check=True)

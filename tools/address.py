@@ -26,7 +26,7 @@ PAGES = (
     "pyproject.toml",
     "book/**/*.md",
     "tools/*.py",
-    "src/course_utils/*.py",
+    "src/course_utils/**/*.py",
     ".github/**/*.yml",
 )
 # where a file states the version that belongs to the tag: file -> pattern with the version as group 2

@@ -1,4 +1,4 @@
-"""Store the answer of an exercise step, hashed, in course_utils/answers.json.
+"""Store the answer of an exercise step, hashed, in course_utils/notebook/answers.json.
 
     python tools/answers.py 03a ndcg 0.704 "Divide the DCG by the ideal DCG."
 
@@ -11,9 +11,9 @@ import argparse
 import json
 from pathlib import Path
 
-from course_utils.checks import fingerprint
+from course_utils.notebook.exercises import fingerprint
 
-PATH = Path(__file__).resolve().parents[1] / "src" / "course_utils" / "answers.json"
+PATH = Path(__file__).resolve().parents[1] / "src" / "course_utils" / "notebook" / "answers.json"
 
 
 def store(exercise: str, step: str, answer: str, hint: str, path: Path = PATH) -> None:

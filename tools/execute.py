@@ -133,18 +133,19 @@ def run(path: Path) -> float:
 
 def missing_data(path: Path) -> str | None:
     """Name of a data set that the notebook loads, no registry carries, and this machine does not have."""
-    from course_utils import data
+    from course_utils.data import available
 
     source = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
     wanted = [name for loader, name in DATA.items() if re.search(rf"\b{loader}\b", source)]
-    return next((name for name in wanted if not data.available(name)), None)
+    return next((name for name in wanted if not available(name)), None)
 
 
 def missing_tool(path: Path) -> str | None:
     """What the notebook needs beside packages, and this machine does not have, in one line: Spark's Java."""
-    from course_utils import errors, spark
+    from course_utils import errors
+    from course_utils.scale import spark
 
-    if not re.search(r"\bcourse_utils\.spark\b", path.read_text(encoding="utf-8")):
+    if not re.search(r"\bcourse_utils\.scale(\.| import .*\b)spark\b", path.read_text(encoding="utf-8")):
         return None
     try:
         spark.find_java()

@@ -10,8 +10,8 @@ __all__ = ["setup"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "setup":  # from the top floor, fetched on first use so that the lower floors stay light
-        from course_utils.notebook import setup
+    if name == "setup":  # from the last room, fetched on first use so that the other rooms stay light
+        from course_utils.notebook.page import setup
 
         return setup
     raise AttributeError(f"module 'course_utils' has no attribute {name!r}")

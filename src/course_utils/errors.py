@@ -1,4 +1,4 @@
-"""Errors that say which argument was wrong, what came, and what was expected (floor 0)."""
+"""Errors that say which argument was wrong, what came, and what was expected."""
 
 from __future__ import annotations
 
@@ -70,3 +70,7 @@ def _not_fitted_error(words: str) -> NotFittedError:
     error = NotFittedError.__new__(NotFittedError)
     error.args = (words,)
     return error
+
+
+class DivergedError(CourseError, ArithmeticError):
+    """A loss or a validation value became nan or infinite while training."""

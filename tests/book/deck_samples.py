@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_utils.plots import DPI, PALETTE, use_style
+from course_utils.notebook.plots import DPI, PALETTE, use_style
 
 TITLE = """# 3. Evaluation
 

@@ -1,0 +1,194 @@
+"""From a table to what a click model eats: standardised numbers, codes, bags; taught in chapter 8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+
+from course_utils.errors import InputError
+
+MISSING = "(missing)"  # the value that an empty category field is given
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded rows; made by :meth:`Encoder.transform`, taught in chapter 8.
+
+    Attributes:
+        dense: standardised numbers, ``(n, n_dense)``, of the default floating type.
+        codes: one code a categorical feature, ``(n, F)``, ``torch.long``.
+        bags: one tensor a multi-valued feature, ``(n, longest)``, ``torch.long``; -1 fills empty places.
+        labels: 0 or 1, ``(n,)``, of the default floating type.
+        cardinalities: number of codes of each categorical feature, then of each bag.
+    """
+
+    dense: torch.Tensor
+    codes: torch.Tensor
+    bags: tuple[torch.Tensor, ...]
+    labels: torch.Tensor
+    cardinalities: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Dense, codes, the bags, labels: to hand to ``loop.batches``; each shares its first size."""
+        return self.dense, self.codes, *self.bags, self.labels
+
+    def one_hot(self) -> sparse.csr_matrix:
+        """The same rows for a linear model: the dense numbers, then a 0/1 column for each code.
+
+        Returns:
+            ``(n, n_dense + sum of cardinalities)``; a bag with three codes sets three ones.
+        """
+        blocks = [sparse.csr_matrix(self.dense.numpy())]
+        columns = [column[:, None] for column in self.codes.T] + list(self.bags)
+        for column, size in zip(columns, self.cardinalities, strict=True):
+            row, place = np.nonzero((column >= 0).numpy())
+            codes = column.numpy()[row, place]
+            ones = np.ones(len(codes), self.dense.numpy().dtype)
+            blocks.append(sparse.csr_matrix((ones, (row, codes)), shape=(len(self), size)))
+        return sparse.hstack(blocks, format="csr")
+
+
+class Encoder:
+    """Learns from the training part how to encode a table, and encodes any part with it; taught in chapter 8.
+
+    Numbers are standardised by the training part's mean and standard deviation; a missing one becomes 0, the mean.
+    Of a categorical feature code 0 stands for all values that the training part has fewer than ``min_count`` times,
+    or never; a missing value is a value of its own. What is learned depends on nothing but the training part.
+
+    Args:
+        dense: names of the numeric columns.
+        categories: names of the categorical columns, compared as text.
+        bags: names of columns that hold several values, as text joined by ``|``; the empty text is an empty bag.
+        log: those of ``dense`` that are counts: first log(1 + max(x, 0)).
+        min_count: how often the training part must have a value for it to get its own code.
+        buckets: hash the kept values of a feature into so many codes, 0 not among them; a code each when left out.
+    """
+
+    def __init__(
+        self,
+        dense: Sequence[str],
+        categories: Sequence[str],
+        bags: Sequence[str] = (),
+        *,
+        log: Sequence[str] = (),
+        min_count: int = 1,
+        buckets: int | None = None,
+    ) -> None:
+        if not set(log) <= set(dense):
+            raise InputError("log", got=sorted(set(log) - set(dense)), expected="names among dense")
+        if min_count < 1 or (buckets is not None and buckets < 1):
+            raise InputError("min_count, buckets", got=(min_count, buckets), expected="1 or more")
+        self.dense, self.categories, self.bags = list(dense), list(categories), list(bags)
+        self.log, self.min_count, self.buckets = set(log), min_count, buckets
+
+    def fit(self, tables: pd.DataFrame | Iterable[pd.DataFrame]) -> Self:
+        """Learn means, deviations and codes, from one table or from a stream of chunks in one pass.
+
+        Raises:
+            InputError: a column is missing, or there is no row.
+        """
+        tables = [tables] if isinstance(tables, pd.DataFrame) else tables
+        counts = {name: pd.Series(dtype="int64") for name in (*self.categories, *self.bags)}
+        sums = np.zeros((3, len(self.dense)))  # of ones, values and squares, where a value is there
+        rows = 0
+        for table in tables:
+            numbers = self._numbers(table)
+            there = ~np.isnan(numbers)
+            filled = np.where(there, numbers, 0)
+            sums += np.stack([there.sum(axis=0), filled.sum(axis=0), (filled**2).sum(axis=0)])
+            for name in counts:
+                new = self._values(table, name).value_counts()
+                counts[name] = counts[name].add(new, fill_value=0)
+            rows += len(table)
+        if rows == 0:
+            raise InputError("tables", got="no row", expected="at least one")
+        n, total, squares = sums
+        self.mean = total / np.maximum(n, 1)
+        deviation = np.sqrt(np.maximum(squares / np.maximum(n, 1) - self.mean**2, 0))
+        self.deviation = np.where(deviation > 1e-9, deviation, 1)  # a constant column stays 0
+        self.codes = {name: self._codes(count) for name, count in counts.items()}
+        self.cardinalities = tuple(1 + int(code.max()) if len(code) else 1 for code in self.codes.values())
+        if self.buckets is not None:
+            self.cardinalities = (1 + self.buckets,) * len(self.codes)
+        return self
+
+    def transform(self, table: pd.DataFrame, label: str = "label") -> Rows:
+        """Encode a table.
+
+        Args:
+            table: with the columns of the encoder and the labels, 0 or 1.
+            label: name of the column of labels.
+
+        Returns:
+            The rows, in table order.
+
+        Raises:
+            InputError: a column is missing, or the encoder is not fitted.
+        """
+        if not hasattr(self, "codes"):
+            raise InputError("encoder", got="one that is not fitted", expected="fit(...) before transform")
+        dense = np.nan_to_num((self._numbers(table) - self.mean) / self.deviation)
+        codes = [self._look_up(name, self._values(table, name)) for name in self.categories]
+        kind = torch.get_default_dtype()
+        return Rows(
+            torch.as_tensor(dense, dtype=kind),
+            torch.as_tensor(np.array(codes, np.int64).reshape(len(codes), len(table)).T),
+            tuple(self._bag(table, name) for name in self.bags),
+            torch.tensor(self._column(table, label).to_numpy(np.float64), dtype=kind),
+            self.cardinalities,
+        )
+
+    def _column(self, table: pd.DataFrame, name: str) -> pd.Series:
+        if name not in table.columns:
+            raise InputError("table", got=f"columns {list(table.columns)}", expected=f"a column {name!r}")
+        return table[name]
+
+    def _numbers(self, table: pd.DataFrame) -> np.ndarray:
+        """The dense columns ``(n, n_dense)``, counts as log(1 + x), nan where missing."""
+        columns = []
+        for name in self.dense:
+            x = self._column(table, name).astype("Float64").to_numpy(np.float64, na_value=np.nan)
+            columns.append(np.log1p(np.maximum(x, 0)) if name in self.log else x)
+        return np.stack(columns, axis=1) if columns else np.zeros((len(table), 0))
+
+    def _values(self, table: pd.DataFrame, name: str) -> pd.Series:
+        """A column's values as text; those of a bag one below the other, with the row as index."""
+        column = self._column(table, name).reset_index(drop=True)
+        if name not in self.bags:
+            return column.astype("str").where(column.notna(), MISSING)
+        values = column.str.split("|").explode()
+        return values[values != ""]
+
+    def _codes(self, count: pd.Series) -> pd.Series:
+        """Value -> code for the values that are frequent enough; most frequent first, ties by value."""
+        kept = count[count >= self.min_count].rename_axis("value").rename("n").reset_index()
+        kept = kept.sort_values(["n", "value"], ascending=[False, True])["value"].astype("str")
+        if self.buckets is None:
+            return pd.Series(np.arange(1, len(kept) + 1), index=kept.to_numpy())
+        hashed = pd.util.hash_array(kept.to_numpy(object), categorize=False)
+        return pd.Series(1 + (hashed % np.uint64(self.buckets)).astype(np.int64), index=kept.to_numpy())
+
+    def _look_up(self, name: str, values: pd.Series) -> np.ndarray:
+        found = self.codes[name].index.get_indexer(values)
+        codes = np.append(self.codes[name].to_numpy(np.int64), 0)  # -1, not found, reads the last entry
+        return codes[found]
+
+    def _bag(self, table: pd.DataFrame, name: str) -> torch.Tensor:
+        """Codes of a bag, one row a row of the table, -1 in empty places."""
+        values = self._values(table, name)
+        rows = values.index.to_numpy(np.int64)
+        sizes = np.bincount(rows, minlength=len(table))
+        bag = np.full((len(table), max(int(sizes.max(initial=0)), 1)), -1, np.int64)
+        bag[rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)] = self._look_up(
+            name, values
+        )
+        return torch.as_tensor(bag)

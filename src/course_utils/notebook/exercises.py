@@ -1,0 +1,71 @@
+"""Self-checks for exercises: right, or which step is wrong, never the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib import resources
+
+from course_utils.errors import InputError
+
+Answer = float | int | bool | str | None
+
+
+def check(exercise: str, **steps: Answer) -> None:
+    """Compare your answers with the book's, step by step, and print what is right.
+
+    The steps are read in the order in which the exercise builds on them: the first wrong one is named, with a
+    hint. The answers themselves are stored as hashes only.
+
+    Args:
+        exercise: chapter and letter, ``"03a"``.
+        **steps: one value a step; ``None`` where you have not answered yet. Numbers may be off by one unit in
+            the last digit that the exercise asks for; text is compared without regard to case.
+
+    Raises:
+        InputError: no exercise or step of that name.
+    """
+    known = answers().get(exercise)
+    if known is None:
+        raise InputError("exercise", got=repr(exercise), expected=f"one of {sorted(answers())}")
+    unknown = set(steps) - set(known)
+    if unknown:
+        raise InputError("steps", got=sorted(unknown), expected=f"names among {list(known)}")
+    right = 0
+    for name, entry in known.items():
+        if steps.get(name) is None:
+            done = f"{right} of {len(known)} steps right, " if right else ""
+            print(f"{exercise}: {done}{name!r} is not answered yet")
+            return
+        if not matches(exercise, name, entry, steps[name]):
+            done = f"{right} of {len(known)} steps right; " if right else ""
+            print(f"{exercise}: {done}{name!r} is not right yet. {entry['hint']}")
+            return
+        right += 1
+    print(f"{exercise}: right" + (f", all {right} steps" if right > 1 else ""))
+
+
+def matches(exercise: str, step: str, entry: dict, value: Answer) -> bool:
+    """Whether a value hashes to the stored answer, within one unit of the last digit asked for."""
+    if isinstance(value, str) or entry["digits"] is None:
+        return fingerprint(exercise, step, str(value).strip().lower()) == entry["hash"]
+    try:
+        units = round(float(value) * 10 ** entry["digits"])
+    except (TypeError, ValueError, OverflowError):
+        return False
+    slack = (0,) if entry["digits"] == 0 else (0, -1, 1)
+    return any(fingerprint(exercise, step, units + d) == entry["hash"] for d in slack)
+
+
+def fingerprint(exercise: str, step: str, value: int | str) -> str:
+    """The hash under which an answer is stored: of the whole number of last-digit units, or of the text."""
+    return hashlib.sha256(f"{exercise}:{step}:{value}".encode()).hexdigest()[:16]
+
+
+@cache
+def answers() -> dict[str, dict[str, dict]]:
+    """All stored answers: exercise -> step -> digits, hash and hint."""
+    return json.loads(
+        (resources.files("course_utils") / "notebook" / "answers.json").read_text(encoding="utf-8")
+    )

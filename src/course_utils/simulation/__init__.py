@@ -1,0 +1,1 @@
+"""Worlds in which a recommender acts: feedback loops, policies, bandits, logs."""
