@@ -5,38 +5,38 @@ RUN := .venv/bin/python
 .PHONY: book test test-deep slides slides-pdf notebooks results lab bench lock clean
 .DEFAULT_GOAL := book
 
-.venv/ready: requirements.lock pyproject.toml tools/environment.py
-	$(PYTHON) tools/environment.py create
+.venv/ready: requirements.lock pyproject.toml tools/project/environment.py
+	$(PYTHON) -m tools.project.environment create
 
 book: slides              ## the book, with its slides, in _build/html
-	$(RUN) tools/build_book.py
+	$(RUN) -m tools.book.build
 
 test: .venv/ready         ## everything that must hold, with a table of what it cost
-	$(RUN) tools/run_tests.py
+	$(RUN) -m tools.project.run_tests
 
 test-deep: .venv/ready    ## what is tried once a week: other versions, other Pythons, disturbed runs
-	$(RUN) tools/run_tests.py deep
+	$(RUN) -m tools.project.run_tests deep
 
 slides: .venv/ready       ## one self-contained deck a chapter, in _build/slides
-	$(RUN) tools/slides.py
+	$(RUN) -m tools.slides.build
 
 slides-pdf: .venv/ready   ## the same as PDF (needs Chromium)
-	$(RUN) tools/slides.py --pdf
+	$(RUN) -m tools.slides.build --pdf
 
 notebooks: .venv/ready    ## run all notebooks and rewrite their committed outputs
-	$(RUN) tools/execute.py -j 2
+	$(RUN) -m tools.notebooks.execute -j 2
 
 results: .venv/ready      ## run all experiments and rewrite results/
-	$(RUN) tools/run_all.py experiments
+	$(RUN) -m tools.project.run_all experiments
 
 lab: .venv/ready          ## JupyterLab on the notebooks
 	.venv/bin/jupyter lab notebooks
 
 bench: .venv/ready        ## time against peers, in book/benchmarks.md (never part of test)
-	$(RUN) tools/bench.py
+	$(RUN) -m tools.project.bench
 
 lock: .venv/ready         ## write the versions of .venv into requirements.lock
-	$(RUN) tools/environment.py lock
+	$(RUN) -m tools.project.environment lock
 
 clean:                    ## remove what can be made again, but not .venv
 	rm -rf _build dist build .pytest_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ The same three chapters, with the outputs that are committed. Processor time, ch
 - pages: ``jupyter-book build`` with the book's configuration and extension (alt text, local MathJax, exercises, links),
   against the same command with a configuration that says no more than not to run the notebooks. The start of Python
   and Sphinx is in both.
-- decks: ``tools/slides.py``, whose decks hold all they need, against nbconvert's slides, which take reveal.js and
+- decks: ``tools/slides/build.py``, whose decks hold all they need, against nbconvert's slides, which take reveal.js and
   MathJax from the network.
 """
 
@@ -79,8 +79,7 @@ def pages(repeats: int) -> Row:
 
 def decks(repeats: int) -> Row:
     """Our decks beside nbconvert's."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    import slides
+    from tools.slides import build as slides
 
     chapters = [ROOT / "notebooks" / f"{chapter}.ipynb" for chapter in CHAPTERS]
     with TemporaryDirectory() as made:

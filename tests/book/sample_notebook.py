@@ -10,7 +10,8 @@ import nbformat
 from nbformat import v4
 from PIL import Image, ImageDraw
 
-from tools import address, execute
+from tools.notebooks import execute
+from tools.project import address
 
 CONFIG = "title: T\nrepository:\n  url: https://github.com/readers/book\n  branch: v1.2.0\n"
 NAME = "03_evaluation.ipynb"

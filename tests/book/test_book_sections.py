@@ -12,7 +12,7 @@ from myst_parser.mdit_to_docutils.base import default_slugify
 from nbformat.v4 import new_markdown_cell, new_notebook
 from pages import ROOT, pages_of_toc
 
-from tools.book_sections import (
+from tools.book.sections import (
     SECTION_SIGN,
     before_you_start,
     fill_page,
@@ -21,7 +21,7 @@ from tools.book_sections import (
     read_sections,
     slug,
 )
-from tools.notebook_prose import typed_decimals, without_code
+from tools.notebooks.prose import typed_decimals, without_code
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 OURS = [page for page in PAGES if page.stem not in {"evidence", "benchmarks", "bibliography"}]

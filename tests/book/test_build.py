@@ -14,8 +14,8 @@ import yaml
 from matplotlib.figure import Figure
 from pages import ROOT, book, dead_links, external_loads, html_files, pages_of_toc, wrong_badges  # noqa: F401
 
-from tools.book_extension import COLAB_BADGE, find_chapters, read_parts, reference_links, title_of
-from tools.build_book import build
+from tools.book.build import build
+from tools.book.extension import COLAB_BADGE, find_chapters, read_parts, reference_links, title_of
 
 
 def picture(kind: str) -> dict[str, str]:

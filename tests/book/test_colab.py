@@ -14,7 +14,8 @@ import pytest
 from nbformat import v4
 from sample_notebook import code, stdout
 
-from tools import address, colab, execute, stability
+from tools.notebooks import colab, execute, stability
+from tools.project import address
 
 HERE = address.read()
 NOTEBOOKS = address.notebooks()

@@ -11,8 +11,8 @@ import pytest
 from nbformat import v4
 from sample_notebook import code, png, shown, stdout
 
-from tools import execute
-from tools.nbval_strict import differences, picture_difference, same_text
+from tools.notebooks import execute
+from tools.notebooks.nbval_strict import differences, picture_difference, same_text
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def notebook():
 
 def strict(path):
     """Run the plugin as the tools do; return exit code and log."""
-    command = [sys.executable, str(execute.ROOT / "tools" / "nbval_strict.py"), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=path.parent)
+    command = [sys.executable, "-m", "tools.notebooks.nbval_strict", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=execute.ROOT)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -8,9 +8,10 @@ import pytest
 from nbformat.v4 import new_output
 from sample_notebook import NAME, code, good, png, project, shown, stdout, text, write
 
-from tools import address, notebook_rules
-from tools.notebook_prose import sentences, typed_decimals
-from tools.notebook_rules import RULES, Page, check
+from tools.notebooks import rules
+from tools.notebooks.prose import sentences, typed_decimals
+from tools.notebooks.rules import RULES, Page, check
+from tools.project import address
 
 LONG = "\n".join(f"x{i} = {i}" for i in range(16))
 STDERR = new_output("stream", name="stderr", text="UserWarning: beware\n")
@@ -223,7 +224,7 @@ def test_long_cells_warn(tmp_path):
     add(code("\n".join(LONG.split("\n")[:13])))(notebook)
     page = Page(write(root, notebook), root)
     assert check(page) == []
-    assert notebook_rules.warnings(page) == [f"notebooks/{NAME}, cell 9: 13 lines, about 12 are enough"]
+    assert rules.warnings(page) == [f"notebooks/{NAME}, cell 9: 13 lines, about 12 are enough"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ Each check of a slide has a deck that was made to fail it: see ``PLANTED`` and `
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import browser as headless
@@ -18,12 +17,11 @@ import yaml
 from bs4 import BeautifulSoup
 from deck_samples import code, markdown, picture, save, shown, stdout
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+from tools.slides import build as slides
+from tools.slides.check import faults
+from tools.slides.deck import DeckError
 
-import slides  # noqa: E402
-from slides_check import faults  # noqa: E402
-from slides_deck import DeckError  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def built(folder: Path, *cells, **keys) -> BeautifulSoup:

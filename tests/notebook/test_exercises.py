@@ -8,7 +8,7 @@ from course_utils.notebook import exercises
 
 @pytest.fixture
 def exercise(tmp_path, monkeypatch):
-    from tools import answers
+    from tools.notebooks import answers
 
     path = tmp_path / "answers.json"
     path.write_text("{}")

@@ -6,8 +6,9 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from tools import address, execute
-from tools.address import Address
+from tools.notebooks import execute
+from tools.project import address
+from tools.project.address import Address
 
 OLD = Address("https://github.com/readers/book", "v0.1.0")
 NEW = Address("https://github.com/writers/tome", "v0.2.0")

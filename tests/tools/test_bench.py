@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import _timing
 from benchmarks._timing import Row, compare, read_table, table, turns, verdict
-from tools import bench
-from tools.run_all import scripts
+from tools.project import bench
+from tools.project.run_all import scripts
 
 CG, EXACT = (f"implicit ALS, {how}, an iteration" for how in ("two steps of CG", "exact"))
 SCORES, DLRM, LIGHTGCN = (

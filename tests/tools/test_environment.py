@@ -8,7 +8,8 @@ from importlib import metadata
 
 import pytest
 
-from tools import colab, environment
+from tools.notebooks import colab
+from tools.project import environment
 
 PROJECT = tomllib.loads((environment.ROOT / "pyproject.toml").read_text())["project"]
 
@@ -180,7 +181,7 @@ def test_each_other_python_is_asked_and_failures_are_counted(monkeypatch, tmp_pa
     assert environment.pythons() == 1
     assert [call[0] for call in calls if "venv" in call] == ["python3.12", "python3.13"]
     assert [call[0] for call in calls if "install" in call] == [".venv-py312", ".venv-py313"]
-    assert sum("tools/without_torch.py" in call for call in calls) == 2
+    assert sum("tools.project.without_torch" in call for call in calls) == 2
 
 
 def test_the_light_list_has_no_torch():

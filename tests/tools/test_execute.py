@@ -10,7 +10,7 @@ import pytest
 from nbformat import v4
 from PIL import Image, PngImagePlugin
 
-from tools import execute
+from tools.notebooks import execute
 
 
 def png(color: str, software: str | None = None, level: int = 6) -> str:

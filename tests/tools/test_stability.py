@@ -9,7 +9,7 @@ import pytest
 import torch
 from nbformat import v4
 
-from tools import execute, stability, stability_kernel
+from tools.notebooks import execute, stability, stability_kernel
 
 CHAOS = """
 import torch

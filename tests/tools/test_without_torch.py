@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tools import without_torch
+from tools.project import without_torch
 
 
 def test_every_source_compiles_without_a_warning():

@@ -1,7 +1,7 @@
 """Runs inside a notebook's kernel, before its first cell: shakes random draws, and writes down what cells computed.
 
-A start-up file that ``tools/stability.py`` writes loads it as a module, so that the notebook finds none of its names
-and can overwrite none. Two environment variables steer it: ``STABILITY_RECORD``, the file to write, and
+A start-up file that ``stability.py`` writes loads it as a module, so that the notebook finds none of its names and can
+overwrite none. Two environment variables steer it: ``STABILITY_RECORD``, the file to write, and
 ``STABILITY_PHASE``: when set, each number that torch or NumPy draws is multiplied by 1 + 1e-12 cos(1e6 x + phase). The
 factor is a function of the number, so equal draws stay equal.
 """

@@ -1,7 +1,7 @@
 """Run notebooks and compare every output with the committed one, strictly; a pytest plugin on top of nbval.
 
-python tools/nbval_strict.py [--nbval-kernel-name NAME] [--nbval-no-pictures] NOTEBOOK ...
-pytest -p tools.nbval_strict --nbval-strict NOTEBOOK ...
+python -m tools.notebooks.nbval_strict [--nbval-kernel-name NAME] [--nbval-no-pictures] NOTEBOOK ...
+pytest -p tools.notebooks.nbval_strict --nbval-strict NOTEBOOK ...
 
 nbval alone lets a stale picture, a missing alt text, a cell that never ran and a skipped cell pass. Here text and
 integers agree exactly, a float within one unit of its last printed digit, a picture by its pixels, metadata (alt
@@ -26,9 +26,7 @@ import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tools import execute
+from tools.notebooks import execute
 
 FLOAT = re.compile(
     r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*(?:[eE][-+]?\d+)?|[eE][-+]?\d+)(?!\.?\w)"
@@ -90,7 +88,7 @@ class StrictCell(IPyNbCell):
     def runtest(self) -> None:
         """Run the cell; nbval calls :meth:`compare_outputs`."""
         if self.cell.execution_count is None:
-            self.raise_cell_error("this cell was never run: python tools/execute.py NOTEBOOK")
+            self.raise_cell_error("this cell was never run: python -m tools.notebooks.execute NOTEBOOK")
         excuse = REFUSED.search(" ".join([self.cell.source, *self.cell.metadata.get("tags", [])]))
         if excuse:
             self.raise_cell_error(f"no cell is excused: remove {excuse[0]}")

@@ -1,7 +1,7 @@
 """Which printed numbers, pictures and assertions of a notebook would be others on another machine.
 
-python tools/stability.py NOTEBOOK ...           -> each notebook as it is, shaken three times, and on other paths
-python tools/stability.py --quick [NOTEBOOK ...] -> as it is and shaken once; only notebooks that draw random numbers
+python -m tools.notebooks.stability NOTEBOOK ... -> as it is, shaken three times, and on other paths
+python -m tools.notebooks.stability --quick [NOTEBOOK ...] -> as it is and shaken once, if it draws random numbers
 
 A float64 sum differs in its last bit between processors. Most computations leave it there; some blow it up until a
 printed digit moves. Three disturbances show on one machine what would move: each random draw multiplied by
@@ -30,11 +30,10 @@ from pathlib import Path
 import nbformat
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools.notebooks import execute, nbval_strict
+from tools.project import address
 
-from tools import address, execute, nbval_strict
-
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / ".cache" / "records"
 KERNEL = Path(__file__).with_name("stability_kernel.py")
 START = """\

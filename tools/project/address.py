@@ -1,8 +1,8 @@
 """The repository's address and release tag: printed, checked, set. ``_config.yml`` is the one source.
 
-python tools/address.py                -> print both
-python tools/address.py check          -> name each file that disagrees
-python tools/address.py set URL TAG    -> rewrite _config.yml and every file that names the address or the release
+python -m tools.project.address -> print both
+python -m tools.project.address check -> name each file that disagrees
+python -m tools.project.address set URL TAG -> rewrite _config.yml and all that names the address or the release
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools.notebooks import execute
 
-from tools import execute
-
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 COLAB = "https://colab.research.google.com"
 HOST = "https://github.com/"
 PAGES = (
@@ -25,7 +23,7 @@ PAGES = (
     "*.cff",
     "pyproject.toml",
     "book/**/*.md",
-    "tools/*.py",
+    "tools/**/*.py",
     "src/course_utils/**/*.py",
     ".github/**/*.yml",
 )

@@ -1,6 +1,6 @@
 """Store the answer of an exercise step, hashed, in course_utils/notebook/answers.json.
 
-    python tools/answers.py 03a ndcg 0.704 "Divide the DCG by the ideal DCG."
+    python -m tools.notebooks.answers 03a ndcg 0.704 "Divide the DCG by the ideal DCG."
 
 The number of decimals given is the number of decimals that the exercise asks for. Text answers are stored as text.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from course_utils.notebook.exercises import fingerprint
 
-PATH = Path(__file__).resolve().parents[1] / "src" / "course_utils" / "notebook" / "answers.json"
+PATH = Path(__file__).resolve().parents[2] / "src" / "course_utils" / "notebook" / "answers.json"
 
 
 def store(exercise: str, step: str, answer: str, hint: str, path: Path = PATH) -> None:

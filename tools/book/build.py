@@ -1,6 +1,6 @@
 """Build the book into ``_build/html``; any warning fails the build.
 
-    python tools/build_book.py
+    python -m tools.book.build
 
 Notebooks are not run: the book shows their committed outputs, which the strict notebook run compares.
 """
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
 STRICT = ["-W", "--keep-going", "-n", "--all"]
 

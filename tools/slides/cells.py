@@ -15,7 +15,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
-from slides_deck import Block, DeckError
+
+from tools.slides.deck import Block, DeckError
 
 # the richest form that a slide can show comes first
 MIMES = ("text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/html", "text/latex", "text/plain")
@@ -28,7 +29,7 @@ def block_html(block: Block, folder: Path) -> str:
     """The HTML of one cell: text of ours, code, outputs.
 
     Args:
-        block: from ``slides_deck``.
+        block: from ``deck``.
         folder: where the notebook lies; pictures in its Markdown are looked up from here.
 
     Raises:

@@ -10,11 +10,12 @@ from pathlib import Path
 import yaml
 from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader
-from slides_cells import block_html, markdown_html
-from slides_deck import Deck, DeckError, Slide
 
-ROOT = Path(__file__).resolve().parents[1]
-TEMPLATE = Path(__file__).parent / "slides_template"
+from tools.slides.cells import block_html, markdown_html
+from tools.slides.deck import Deck, DeckError, Slide
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = Path(__file__).parent / "template"
 DEFAULT_CLOSING = (
     "## Your turn\n\nOpen the notebook `{name}.ipynb`: the exercises at its end check themselves."
 )
@@ -24,7 +25,7 @@ def render(deck: Deck, folder: Path) -> str:
     """The whole deck as one HTML page that needs no other file.
 
     Args:
-        deck: from ``slides_deck.read_deck``.
+        deck: from ``deck.read_deck``.
         folder: where the notebook lies; pictures in its Markdown are looked up from here.
 
     Raises:

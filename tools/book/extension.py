@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,7 @@ from myst_nb.core.render import MimeData, NbElementRenderer
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # Sphinx loads this file by itself
-
-from tools.book_sections import fill_page, find_chapters, read_plan
+from tools.book.sections import fill_page, find_chapters, read_plan
 
 LOGGER = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What the book's pages without code say about its chapters, read from the notebooks so that it cannot go stale.
 
-``book_extension`` puts it into each ``.md`` page before it is parsed:
+``extension`` puts it into each ``.md`` page before it is parsed:
 
 - ``§3.3`` becomes a link to section 3.3, ``§3`` one to chapter 3; a number that no notebook has is a warning, but a
   planned chapter that is not written yet is named without a link.
@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,9 +21,7 @@ from typing import Any
 import nbformat
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tools.slides_deck import read_deck
+from tools.slides.deck import read_deck
 
 SECTION_SIGN = re.compile(r"§(\d+(?:\.\d+)?)")
 DECK = re.compile(r"<!-- deck (\d+) -->")

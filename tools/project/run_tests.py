@@ -1,7 +1,7 @@
 """Everything that must hold, stage by stage, and what each stage cost: ``make test`` and CI call it.
 
 All stages run even when one fails, so that a single run shows all there is to mend. Name stages to run only them:
-``python tools/run_tests.py unit pages``.
+``python -m tools.project.run_tests unit pages``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools.notebooks import execute
 
-from tools import execute
-
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 CODE = ["src", "tests", "tools", "experiments", "benchmarks", "figs", "notebooks"]
 
@@ -26,24 +24,27 @@ STAGES: dict[str, list[list[str]]] = {
     "lint": [
         [sys.executable, "-m", "ruff", "check", *CODE],
         [sys.executable, "-m", "ruff", "format", "--check", *CODE[:-1]],
-        [sys.executable, "tools/address.py", "check"],
+        [sys.executable, "-m", "tools.project.address", "check"],
     ],
     "unit": [[*PYTEST, "tests", "--ignore=tests/book", "-n", "2"]],
-    "colab set-up": [[sys.executable, "tools/colab.py", "prepare"]],
+    "colab set-up": [[sys.executable, "-m", "tools.notebooks.colab", "prepare"]],
     "notebooks": [
         [*PYTEST, "tests/book/test_notebook_rules.py", "tests/book/test_nbval_strict.py", "-n", "2"],
         [*PYTEST, "tests/book/test_colab.py", "-n", "2", "--dist", "worksteal"],
     ],
-    "stability": [[sys.executable, "tools/stability.py", "--quick"]],
-    "slides": [[sys.executable, "tools/slides.py"], [*PYTEST, "tests/book/test_slides.py", "-n", "2"]],
-    "book": [[sys.executable, "tools/build_book.py"], [*PYTEST, "tests/book/test_build.py"]],
+    "stability": [[sys.executable, "-m", "tools.notebooks.stability", "--quick"]],
+    "slides": [
+        [sys.executable, "-m", "tools.slides.build"],
+        [*PYTEST, "tests/book/test_slides.py", "-n", "2"],
+    ],
+    "book": [[sys.executable, "-m", "tools.book.build"], [*PYTEST, "tests/book/test_build.py"]],
     "pages": [[*PYTEST, "tests/book/test_pages.py", "-n", "2"]],
 }
 # what is tried once a week: each notebook under all disturbances, the lowest versions, Python 3.12 and 3.13
 DEEP: dict[str, list[list[str]]] = {
-    "all disturbed": [[sys.executable, "tools/stability.py"]],
-    "oldest": [[sys.executable, "tools/environment.py", "try-oldest"]],
-    "pythons": [[sys.executable, "tools/environment.py", "pythons"]],
+    "all disturbed": [[sys.executable, "-m", "tools.notebooks.stability"]],
+    "oldest": [[sys.executable, "-m", "tools.project.environment", "try-oldest"]],
+    "pythons": [[sys.executable, "-m", "tools.project.environment", "pythons"]],
 }
 
 

@@ -1,8 +1,8 @@
 """Time the book's code beside its peers, print one table, and write ``book/benchmarks.md``.
 
-    python tools/bench.py                    # all scripts of benchmarks/, some minutes on a quiet machine
-    python tools/bench.py als metrics        # these alone: prints their table and writes no page
-    python tools/bench.py --repeats 1        # fewer turns than each script has by itself
+    python -m tools.project.bench                    # all scripts of benchmarks/, some minutes on a quiet machine
+    python -m tools.project.bench als metrics        # these alone: prints their table and writes no page
+    python -m tools.project.bench --repeats 1        # fewer turns than each script has by itself
 
 Each script runs in a process of its own and leaves its rows in ``_build/bench``. One that fails, or a peer that cannot
 be imported, is a line of the page. RecBole comes without the packages that it asks for, into ``_build/bench``.
@@ -23,10 +23,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks._timing import ROWS, Row, read_table, table
-from tools.run_all import ROOT, scripts
+from tools.project.run_all import ROOT, scripts
 
 PAGE = ROOT / "book" / "benchmarks.md"
 OUTPUT = ROOT / "_build" / "bench"
@@ -46,7 +44,7 @@ PACKAGES = (
     "nbconvert",
 )
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-HEAD = """<!-- Written by `make bench` (tools/bench.py): edit that, not this. -->
+HEAD = """<!-- Written by `make bench` (tools/project/bench.py): edit that, not this. -->
 
 # Benchmarks
 

@@ -1,12 +1,12 @@
 """Make the project's virtual environment, and write its versions down. Needs only the standard library.
 
-python tools/environment.py create     -> .venv with everything, at the versions of requirements.lock
-python tools/environment.py newest     -> the same, each package at its newest version, the lock left aside
-python tools/environment.py oldest     -> .venv-oldest, each package at the lowest version that pyproject.toml allows
-python tools/environment.py try-oldest -> a few chapters run in .venv-oldest, made when missing
-python tools/environment.py pythons    -> .venv-py312, .venv-py313 without torch, and what can be tried there
-python tools/environment.py lock       -> requirements.lock from what .venv holds
-python tools/environment.py conda      -> environment.yml from pyproject.toml
+python -m tools.project.environment create -> .venv with everything, at the versions of requirements.lock
+python -m tools.project.environment newest -> the same, each package at its newest version, the lock left aside
+python -m tools.project.environment oldest -> .venv-oldest, each package at its lowest version
+python -m tools.project.environment try-oldest -> a few chapters run in .venv-oldest, made when missing
+python -m tools.project.environment pythons -> .venv-py312, .venv-py313 without torch, and what can be tried there
+python -m tools.project.environment lock -> requirements.lock from what .venv holds
+python -m tools.project.environment conda -> environment.yml from pyproject.toml
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tomllib
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 OLDEST = ROOT / ".venv-oldest"
 LOWEST = "3.11"  # of the Pythons that pyproject.toml allows
@@ -113,8 +113,8 @@ def try_oldest() -> int:
     oldest()
     chapters = [str(next((ROOT / "notebooks").glob(f"{number}_*.ipynb"))) for number in CHAPTERS]
     code = (
-        "import os, sys; from tools import execute; os.environ.update(execute.ENVIRONMENT);"
-        "from tools import nbval_strict; sys.exit(nbval_strict.main(['--nbval-no-pictures', *sys.argv[1:]]))"
+        "import os, sys; from tools.notebooks import execute; os.environ.update(execute.ENVIRONMENT);"
+        "from tools.notebooks import nbval_strict; sys.exit(nbval_strict.main(['--nbval-no-pictures', *sys.argv[1:]]))"
     )
     return subprocess.run([OLDEST / "bin" / "python", "-c", code, *chapters], cwd=ROOT).returncode
 
@@ -172,7 +172,7 @@ def pythons() -> int:
         if not (folder / "bin" / "python").exists():
             subprocess.run([python, "-m", "venv", folder], check=True)
         pip("install", "-q", "-c", str(LOCK), *light(), venv=folder)
-        check = [folder / "bin" / "python", "tools/without_torch.py"]
+        check = [folder / "bin" / "python", "-m", "tools.project.without_torch"]
         failed += subprocess.run(check, cwd=ROOT).returncode != 0
     return failed
 
@@ -198,7 +198,7 @@ def conda_text() -> str:
     ]
     pip_lines = [line for name, line in names if name in ONLY_PIP] + ["-e .[book,scale,test]"]
     rows = [
-        "# The conda door, written by `python tools/environment.py conda` from pyproject.toml; a test compares them.",
+        "# The conda door, written by `python -m tools.project.environment conda`; a test compares it.",
         "name: course-utils",
         "channels:",
         "  - conda-forge",

@@ -1,9 +1,9 @@
 """What a Python can be asked without torch, whose build for it may be several GB; run by that Python itself.
 
-python tools/without_torch.py   -> every file compiles, modules import, the tests of those that need no torch pass
+python -m tools.project.without_torch -> files compile, modules import, tests that need no torch pass
 
-``python tools/environment.py pythons`` calls it for each Python that the project promises and that is here. A warning
-of the compiler is an error, in the code cells of the notebooks too: it tells what the next Python will refuse.
+``python -m tools.project.environment pythons`` calls it for each Python that is promised and here. A warning of the
+compiler is an error, in the code cells of the notebooks too: it tells what the next Python will refuse.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CODE = ("src", "tests", "tools", "experiments", "benchmarks", "figs")
 HEAVY = {"torch", "torch_geometric", "pyspark"}
 
@@ -96,7 +96,7 @@ def run_tests(light: list[str], heavy: list[str]) -> int:
 
 def main() -> int:
     """Do all of it; 0 when nothing is wrong."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+    sys.path.insert(0, str(ROOT / "src"))
     sys.modules.setdefault("torch", None)  # were it here all the same, a test could not tell
     count, wrong = compile_all()
     print(f"Python {sys.version.split()[0]}: {count} sources, {len(wrong)} that do not compile")

@@ -1,8 +1,8 @@
 """Run notebooks and write their outputs in one normal form, so that a second run changes no byte.
 
-python tools/execute.py                          -> every notebook (those whose data are missing here are left alone)
-python tools/execute.py notebooks/03_x.ipynb ... -> these
-python tools/execute.py --format NOTEBOOK ...    -> only the normal form, nothing is run
+python -m tools.notebooks.execute -> every notebook whose data are here
+python -m tools.notebooks.execute notebooks/03_x.ipynb ... -> these
+python -m tools.notebooks.execute --format NOTEBOOK ... -> only the normal form, nothing is run
 
 Each notebook runs in a fresh kernel in an empty folder, one thread, no progress bars. An exception stops it, and the
 file stays as it was, unless the cell is tagged ``raises-exception``.
@@ -28,7 +28,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 THREADS = ("COURSE_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # One thread, unless COURSE_THREADS asks for more. A thread that waits sleeps: where other work shares the cores,
 # threads that wait by spinning are ten times slower.
@@ -231,8 +231,7 @@ def _bare_png(encoded: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run or format the notebooks that are named, all when none is; return the number that failed."""
-    sys.path.insert(0, str(ROOT))
-    from tools import address
+    from tools.project import address
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

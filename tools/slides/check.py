@@ -1,6 +1,6 @@
 """Look at every slide of a deck in Chromium: what would a lecturer find out only in front of the class?
 
-    python tools/slides_check.py notebooks/03_evaluation.ipynb ...
+    python -m tools.slides.check notebooks/03_evaluation.ipynb ...
 
 builds the decks and prints their faults, none when all is well. ``make test`` does the same, and listens for requests
 and console errors too.
@@ -8,15 +8,16 @@ and console errors too.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from slides import SCREENS, browser, build, open_deck, show, slide_indices
+from tools.slides.build import SCREENS, browser, build, open_deck, show, slide_indices
 
 # pixels of a slide that is 720 high (840 on a 4:3 screen)
 LEAST = {"text": 26, "code": 20, "foot": 16, "picture": 220}
-PROBE = (Path(__file__).parent / "slides_template" / "probe.js").read_text(encoding="utf-8")
+PROBE = (Path(__file__).parent / "template" / "probe.js").read_text(encoding="utf-8")
 
 
 def faults(page: Any, deck: Path, screen: str) -> list[str]:
@@ -40,15 +41,20 @@ def faults(page: Any, deck: Path, screen: str) -> list[str]:
     return found
 
 
-def main(notebooks: list[str]) -> int:
-    """Check the decks of these notebooks; return the number of faults."""
+def main(arguments: list[str]) -> int:
+    """Check the decks of the named notebooks; return the number of faults."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    notebooks = parser.parse_args(arguments).notebooks
     with browser() as chromium:
         page = chromium.new_page(reduced_motion="reduce")
         found = [
             f"{name}: {fault}"
             for name in notebooks
             for screen in SCREENS
-            for fault in faults(page, build(Path(name)), screen)
+            for fault in faults(page, build(name), screen)
         ]
     print("\n".join(found) or "no faults")
     return len(found)

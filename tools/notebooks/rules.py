@@ -1,6 +1,6 @@
 """The rules that every notebook keeps, each a small function with one clear message.
 
-python tools/notebook_rules.py [NOTEBOOK ...]    -> one line a fault; warnings do not count
+python -m tools.notebooks.rules [NOTEBOOK ...] -> one line a fault; warnings do not count
 
 A rule takes a :class:`Page` and yields ``(cell number or None, what is wrong and what to do)``. Cells are counted
 from 1. ``tests/book/test_notebook_rules.py`` breaks a good notebook once for each rule.
@@ -18,10 +18,8 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tools import address, execute
-from tools.notebook_prose import (
+from tools.notebooks import execute
+from tools.notebooks.prose import (
     LINK,
     is_printed,
     printed_numbers,
@@ -30,9 +28,10 @@ from tools.notebook_prose import (
     typed_decimals,
     without_code,
 )
-from tools.slides_deck import KEYS, TAGS, TYPES
+from tools.project import address
+from tools.slides.deck import KEYS, TAGS, TYPES
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES, ABOUT_LINES = 15, 12
 MAX_BYTES = 1_000_000
 PICTURES = ("image/png", "image/svg+xml")
@@ -176,18 +175,19 @@ def execution_counts(page: Page) -> Iterator[Fault]:
         if cell.execution_count != wanted:
             yield (
                 number,
-                f"has execution count {cell.execution_count}, not {wanted}: run python tools/execute.py {page.name}",
+                f"has execution count {cell.execution_count}, not {wanted}:"
+                f" run python -m tools.notebooks.execute {page.name}",
             )
             return
 
 
 @rule
 def normal_form(page: Page) -> Iterator[Fault]:
-    """The file is what ``tools/execute.py`` writes, byte for byte."""
+    """The file is what ``tools/notebooks/execute.py`` writes, byte for byte."""
     if execute.dumps(page.notebook) != page.path.read_text(encoding="utf-8"):
         yield (
             None,
-            f"is not in the normal form of committed notebooks: run python tools/execute.py {page.name}",
+            f"is not in the normal form of committed notebooks: run python -m tools.notebooks.execute {page.name}",
         )
 
 

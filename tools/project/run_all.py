@@ -1,4 +1,4 @@
-"""Run every script of a folder, one after the other: ``python tools/run_all.py experiments``."""
+"""Run every script of a folder, one after the other: ``python -m tools.project.run_all experiments``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def scripts(folder: str) -> list[Path]:

@@ -1,6 +1,6 @@
 """What the words of a notebook say: its prose, the decimals in it, and what its cells printed.
 
-Used by ``notebook_rules``. Prose is every Markdown cell, the slides' own text and notes, and every alt text.
+Used by ``rules``. Prose is every Markdown cell, the slides' own text and notes, and every alt text.
 """
 
 from __future__ import annotations

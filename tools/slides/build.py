@@ -1,6 +1,6 @@
 """Build the lecture decks: one self-contained HTML file a notebook, and its PDF.
 
-    python tools/slides.py [notebooks/03_evaluation.ipynb ...] [--pdf] [--pictures]
+    python -m tools.slides.build [notebooks/03_evaluation.ipynb ...] [--pdf] [--pictures]
 
 Without a name, every chapter whose cells carry slideshow metadata. The decks stand in ``_build/slides``; they open from
 a file, without a network. ``--pictures`` also draws each slide as it looks on a 16:9 and on a 4:3 screen: look at them.
@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from slides_deck import DeckError, has_slides, read_deck
-from slides_html import render
 
-ROOT = Path(__file__).resolve().parents[1]
+from tools.slides.deck import DeckError, has_slides, read_deck
+from tools.slides.render import render
+
+ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "_build" / "slides"
 SCREENS = {"16x9": (1280, 720), "4x3": (960, 720)}
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -36,7 +37,7 @@ def build(notebook: Path, output: Path = OUTPUT) -> Path:
     """Write the deck of one notebook and return its path, ``output/NN_topic.html``.
 
     Raises:
-        DeckError: see ``slides_deck.read_deck`` and ``slides_html.render``.
+        DeckError: see ``deck.read_deck`` and ``render.render``.
     """
     page = render(read_deck(notebook), notebook.parent)
     output.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""From notebooks and pages to the book."""

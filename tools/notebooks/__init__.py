@@ -1,0 +1,1 @@
+"""Run notebooks, compare them, shake them, and hold them to the rules."""
