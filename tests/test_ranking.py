@@ -325,3 +325,48 @@ def test_a_thousand_users_in_under_two_seconds(function: Callable[..., torch.Ten
     naive = {ranking.mmr: naive_mmr, ranking.dpp: naive_dpp}[function]
     for user in (0, 500, 942):
         assert lists[user].tolist() == naive(scores[user].tolist(), similarity[user], 10, 0.5)
+
+
+# ---- in float32 as in float64 ----------------------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+
+
+@BOTH
+def test_calibrated_with_a_kind_that_nobody_has(dtype):
+    scores = torch.tensor([[0.9, 0.8, 0.7, 0.1]], dtype=dtype)
+    kinds = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=dtype)
+    target = torch.tensor([[0.0, 1, 0]], dtype=dtype)
+    assert ranking.calibrated(scores, kinds, target, 2).tolist() == [[2, 0]]
+
+
+@BOTH
+def test_dpp_takes_cosines_of_more_items_than_dimensions(dtype):
+    generator = torch.Generator().manual_seed(0)
+    x = normalize(torch.rand(200, 20, generator=generator), dim=1).to(dtype)
+    scores = torch.rand(3, 200, generator=generator).to(dtype)
+    lists = ranking.dpp(scores, x @ x.T, 25)
+    exact = ranking.dpp(scores.double(), x.double() @ x.double().T, 25)
+    assert torch.equal(lists[:, :15], exact[:, :15])  # beyond it the volumes come near to rounding
+    assert all(len(set(row)) == 25 for row in lists.tolist())
+    crooked = torch.tensor([[1, 0.9, 0], [0.9, 1, 0.9], [0, 0.9, 1]], dtype=dtype)
+    with pytest.raises(InputError, match="semidefinite"):
+        ranking.dpp(torch.ones(1, 3, dtype=dtype), crooked, 3)
+
+
+@BOTH
+def test_rerankers_give_the_same_lists(dtype):
+    scores, similarity, kinds, target = world(3)
+    for name, tables in {"mmr": [similarity], "dpp": [similarity], "calibrated": [kinds, target]}.items():
+        rerank = getattr(ranking, name)
+        assert torch.equal(
+            rerank(scores.to(dtype), *(t.to(dtype) for t in tables), 4), rerank(scores, *tables, 4)
+        )
+
+
+@BOTH
+def test_shares_of_many_kinds_are_whole(dtype):
+    kinds = torch.full((1, 3000), 1 / 3000, dtype=dtype)
+    ranking.check_shares(kinds / kinds.sum().to(dtype), "kinds")
+    with pytest.raises(InputError, match="sum"):
+        ranking.check_shares(torch.full((1, 3), 0.3334, dtype=dtype), "kinds")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 
 class CourseError(Exception):
     """Base class of every error that this package raises on purpose."""
@@ -24,6 +26,21 @@ class InputError(CourseError, ValueError):
     def __reduce__(self) -> tuple:
         """Rebuild with the keywords, so that a worker process can hand the error to its parent."""
         return _input_error, self._parts
+
+
+def check_counts(least: int = 1, most: int | None = None, **counts: object) -> None:
+    """Refuse what is no whole number, such as True or 2.0, or out of range; NumPy's whole numbers will do.
+
+    Args:
+        least: the smallest that will do.
+        most: the largest that will do, when there is one.
+        counts: by the name of the argument.
+    """
+    for name, value in counts.items():
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if not whole or value < least or (most is not None and value > most):
+            span = f", {least} or more" if most is None else f" in {least}..{most}"
+            raise InputError(name, got=repr(value), expected=f"a whole number{span}")
 
 
 class DataError(CourseError):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 
 # ---- from scores to lists --------------------------------------------------------------------------------------
 
@@ -69,10 +69,20 @@ def _fill_from_tie(scores: torch.Tensor, values: torch.Tensor, items: torch.Tens
     return torch.where(place < above, items, codes)
 
 
+def as_scores(scores: torch.Tensor) -> torch.Tensor:
+    """Scores in a floating type, for counts are scores too and only there is an infinity to mask with."""
+    scores = torch.as_tensor(scores)
+    return scores if scores.is_floating_point() else scores.to(torch.get_default_dtype())
+
+
 def check_k(k: int, largest: int) -> None:
     """Refuse a length of lists that is not a whole number in 1..largest."""
-    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= largest:
-        raise InputError("k", got=k, expected=f"a whole number in 1..{largest}")
+    check_counts(1, largest, k=k)
+
+
+def rounding(*tensors: torch.Tensor) -> float:
+    """The relative rounding error of the coarsest of these tensors: 2e-16 in float64, 1e-7 in float32."""
+    return max(torch.finfo(t.dtype).eps if t.is_floating_point() else 0.0 for t in tensors)
 
 
 def check_shares(shares: torch.Tensor, name: str, *, empty: bool = False) -> None:
@@ -87,7 +97,7 @@ def check_shares(shares: torch.Tensor, name: str, *, empty: bool = False) -> Non
         InputError: a share is negative, nan or infinite, or a row does not sum to 1.
     """
     sums = shares.sum(dim=-1)
-    whole = (sums - 1).abs() < 1e-6
+    whole = (sums - 1).abs() < max(1e-6, shares.shape[-1] * rounding(shares))
     if not bool((shares >= 0).all()) or not bool((whole | (sums == 0) if empty else whole).all()):
         got = f"rows that sum to {float(sums.min()):.3g}..{float(sums.max()):.3g}"
         raise InputError(name, got=got, expected="shares of 0 or more, which sum to 1 in each row")
@@ -112,6 +122,7 @@ def shortlist(scores: torch.Tensor, n: int = 200) -> tuple[torch.Tensor, torch.T
     Raises:
         InputError: a score is nan or ``+inf``, or ``n`` is out of range.
     """
+    scores = as_scores(scores)
     _check_scores(scores)
     items = top_k(scores, n)
     real, items = items >= 0, items.clamp(min=0)
@@ -140,6 +151,7 @@ def mmr(scores: torch.Tensor, similarity: torch.Tensor, k: int, trade_off: float
     Raises:
         InputError: a shape is wrong, a value nan or infinite, ``k`` or ``trade_off`` out of range.
     """
+    scores = as_scores(scores)
     lists = _Lists(scores, k, trade_off)
     similarity = _similarity(similarity, scores)
     closest = torch.full_like(scores, -torch.inf)
@@ -168,24 +180,29 @@ def dpp(scores: torch.Tensor, similarity: torch.Tensor, k: int, trade_off: float
         trade_off: τ in 0..1.
 
     Returns:
-        Positions, ``(n_users, k)``. A candidate that adds nothing to what the list spans counts as volume 1e-10.
+        Positions, ``(n_users, k)``. A candidate that adds nothing to what the list spans counts as volume 1e-10;
+        nothing is what rounding alone could have left.
 
     Raises:
         InputError: as in :func:`mmr`, or ``similarity`` turns out not to be positive semidefinite.
     """
+    scores = as_scores(scores)
     lists = _Lists(scores, k, trade_off)
+    noise = rounding(scores, similarity)
+    flat, slack = max(_FLAT, 100 * noise), max(1e-6, 1e4 * noise)
     similarity = _similarity(similarity, scores)
     adds = similarity.diagonal(dim1=-2, dim2=-1).expand(scores.shape).clone()  # volume a candidate would add
     factor: list[torch.Tensor] = []  # a column of the Cholesky factor for each item taken
     for _ in range(k):
-        chosen = lists.take(lists.relevance + (1 - trade_off) * adds.clamp(min=_FLAT).log())
+        volume = torch.where(adds > flat, adds, _FLAT)
+        chosen = lists.take(lists.relevance + (1 - trade_off) * volume.log())
         column = _row(similarity, chosen)
         for earlier in factor:
             column = column - earlier.gather(1, chosen[:, None]) * earlier
-        column = column / adds.gather(1, chosen[:, None]).clamp(min=_FLAT).sqrt()
+        column = column / adds.gather(1, chosen[:, None]).clamp(min=flat).sqrt()
         factor.append(column)
         adds -= column.square()
-        if bool((adds[lists.free] < -1e-6).any()):
+        if bool((adds[lists.free] < -slack).any()):
             raise InputError("similarity", got="a negative volume", expected="positive semidefinite")
     return lists.positions
 
@@ -220,6 +237,7 @@ def calibrated(
     Raises:
         InputError: a shape is wrong, a value nan or infinite, rows do not sum to 1, or a number is out of range.
     """
+    scores = as_scores(scores)
     lists = _Lists(scores, k, trade_off)
     check_shares(kinds, "kinds", empty=True)
     check_shares(target, "target")
@@ -231,12 +249,13 @@ def calibrated(
         )
     if not 0 < smoothing <= 1:
         raise InputError("smoothing", got=smoothing, expected="above 0 and at most 1")
-    kinds = kinds.expand(len(scores), *table)
+    kinds, target = kinds.to(scores.dtype).expand(len(scores), *table), target.to(scores.dtype)
+    empty = torch.finfo(scores.dtype).tiny  # keeps the logarithm of a kind without any share finite
     users, sums = torch.arange(len(scores)), torch.zeros_like(target)
     for size in range(1, k + 1):
         shares = (sums[:, None] + kinds) / size  # with each candidate: (n_users, n_candidates, n_kinds)
         # -KL(p, q) up to the entropy of p, which no list can change; a kind that nobody has is multiplied by 0
-        smooth = (1 - smoothing) * shares + (smoothing * target + _EMPTY)[:, None]
+        smooth = (1 - smoothing) * shares + (smoothing * target + empty)[:, None]
         fit = (smooth.log() @ target[:, :, None])[..., 0]
         chosen = lists.take(lists.relevance + (1 - trade_off) * fit)
         sums = sums + kinds[users, chosen]
@@ -262,6 +281,7 @@ def spread(scores: torch.Tensor, k: int, bonus: float) -> torch.Tensor:
     Raises:
         InputError: a score is nan or ``+inf``, or ``k`` or ``bonus`` is out of range.
     """
+    scores = as_scores(scores)
     _check_scores(scores)
     check_k(k, scores.shape[1])
     if not 0 <= bonus < torch.inf:
@@ -277,7 +297,6 @@ def spread(scores: torch.Tensor, k: int, bonus: float) -> torch.Tensor:
 
 
 _FLAT = 1e-10  # the volume of an item that adds nothing, far above the rounding errors of float64
-_EMPTY = 1e-300  # keeps the logarithm of a kind without any share finite
 
 
 class _Lists:

@@ -141,7 +141,7 @@ def test_inputs_fit_the_models():
 def test_refuses_what_cannot_be():
     with pytest.raises(InputError, match=r"log: got \['y'\]"):
         Encoder(["x"], [], log=["y"])
-    with pytest.raises(InputError, match="min_count, buckets"):
+    with pytest.raises(InputError, match="min_count"):
         Encoder(["x"], [], min_count=0)
     with pytest.raises(InputError, match="expected a column 'x'"):
         Encoder(["x"], []).fit(TRAIN[["c"]])
@@ -151,3 +151,83 @@ def test_refuses_what_cannot_be():
         Encoder(["x"], []).transform(TRAIN)
     with pytest.raises(InputError, match="expected a column 'label'"):
         made().transform(TRAIN.drop(columns="label"))
+
+
+# ---- nothing is lost in silence --------------------------------------------------------------------------------
+
+
+def labelled(**columns):
+    return pd.DataFrame(columns).assign(label=0)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 7])
+@pytest.mark.parametrize("mean", [0.0, 3.0, -1e5, 8.8e8, 1.7e12])
+def test_deviation_far_from_zero(chunks, mean):
+    x = (
+        mean + np.random.default_rng(0).normal(size=700).cumsum()
+    )  # it drifts, so the first chunk tells little
+    table = labelled(x=x, late=np.where(np.arange(700) < 400, np.nan, x))
+    encoder = Encoder(["x", "late"], []).fit(
+        table.iloc[rows] for rows in np.array_split(np.arange(700), chunks)
+    )
+    assert encoder.deviation == pytest.approx([x.std(), x[400:].std()], rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-12, 8.8e8 / 7, 1e12 + 0.1])
+def test_a_constant_column_is_zeros(value):
+    table = labelled(x=[value] * 997)
+    dense = Encoder(["x"], []).fit([table[:400], table[400:]]).transform(table).dense
+    assert dense.abs().max() < 1e-3
+    assert Encoder(["x"], []).fit(table).deviation == 1
+
+
+def test_small_units_are_standardised_too():
+    table = labelled(x=[1e-11, 3e-11])
+    assert Encoder(["x"], []).fit(table).transform(table).dense[:, 0].tolist() == pytest.approx([-1, 1])
+
+
+@pytest.mark.parametrize("kind", ["int64", "Int64", "float64", "Float64", "object"])
+def test_a_gap_changes_no_code(kind):
+    past = labelled(store=pd.array([1, 2, 3], kind if kind != "object" else "int64"))
+    encoder = Encoder([], ["store"]).fit(past)
+    known = encoder.transform(past).codes[:, 0].tolist()
+    later = labelled(store=[1, 2, None])  # pandas makes it float64
+    assert encoder.transform(later).codes[:, 0].tolist() == [*known[:2], 0]
+    gap = Encoder([], ["store"]).fit(later)
+    assert gap.transform(past).codes[:2, 0].tolist() == gap.transform(later).codes[:2, 0].tolist()
+    assert 0 not in gap.transform(later).codes
+
+
+def test_fractions_stay_values_of_their_own():
+    table = labelled(size=[1.0, 1.5, 1.25, None])
+    assert set(Encoder([], ["size"]).fit(table).codes["size"].index) == {"1", "1.5", "1.25", "(missing)"}
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (labelled(x=[1.0, -np.inf]), "x: got an infinite value"),
+        (labelled(x=["a", "b"]), "x: got a column of type"),
+        (labelled(x=[1, 2]).assign(label=[0, 2]), "label: got 1 value.s. such as 2, expected 0 or 1"),
+        (labelled(x=[1, 2]).assign(label=[-1, 1]), "label: got 1 value.s. such as -1"),
+        (labelled(x=[1, 2]).assign(label=[None, 1]), "label: got 1 value.s. such as nan"),
+        (labelled(x=[1, 2]).assign(label=["no", "yes"]), "label: got a column of type"),
+        (labelled(x=[1, 2])[["x", "x", "label"]], "table: got 2 columns 'x'"),
+    ],
+)
+def test_values_that_no_loss_should_see(table, says):
+    with pytest.raises(InputError, match=says):
+        Encoder(["x"], []).fit(table).transform(table)
+
+
+@pytest.mark.parametrize("labels", [[True, False], [1, 0], [1.0, 0.0], pd.array([1, 0], "Int64")])
+def test_labels_of_every_type(labels):
+    table = labelled(x=[1, 2]).assign(label=labels)
+    assert Encoder(["x"], []).fit(table).transform(table).labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("genres", [[["Drama"], ["Comedy", "War"], []], [1, 2, 3], [("a",), None, ("b",)]])
+def test_a_bag_is_text(genres):
+    table = pd.DataFrame({"genres": pd.Series(genres, dtype=object), "label": 0})
+    with pytest.raises(InputError, match=r"genres: got .* values, expected text joined by \|"):
+        Encoder([], [], ["genres"]).fit(table)

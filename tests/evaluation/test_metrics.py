@@ -411,3 +411,10 @@ def test_calibration_of_nothing_and_of_no_shares():
         call = {"recommended": torch.tensor([[0], [1]]), "kinds": kinds, "target": target, "smoothing": 0.1}
         with pytest.raises(InputError, match=message):
             beyond_accuracy.calibration_kl(**(call | change))
+
+
+@pytest.mark.parametrize(("dtype", "count"), [(torch.float64, 2000.0), (torch.float32, 200.0)])
+def test_grades_that_overflow_are_refused(dtype, count):
+    torch.set_default_dtype(dtype)
+    with pytest.raises(InputError, match="relevant: got grades up to"):
+        m.ndcg_at_k(torch.tensor([[0, 1, 2]]), torch.tensor([[count, 1.0, 0.0]]), 2, gain="exponential")

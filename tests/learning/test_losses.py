@@ -455,3 +455,9 @@ class TestRefusals:
     def test_negative_relevance(self) -> None:
         with pytest.raises(InputError, match=r"^relevance: got -1\.0"):
             losses.lambdarank_loss(torch.zeros(1, 2), torch.tensor([[-1.0, 1.0]]))
+
+
+@pytest.mark.parametrize(("dtype", "count"), [(torch.float64, 2000.0), (torch.float32, 200.0)])
+def test_lambdarank_refuses_grades_that_overflow(dtype, count):
+    with pytest.raises(InputError, match="relevance: got grades up to"):
+        losses.lambdarank_loss(torch.zeros(1, 3, dtype=dtype), torch.tensor([[count, 1.0, 0.0]]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -305,3 +307,25 @@ def test_no_rows_give_no_rows() -> None:
     assert negatives.in_batch(KNOWN, none, none).shape == (0, 0)
     assert negatives.hard(torch.zeros(0, 3), 2).shape == (0, 2)
     assert negatives.semi_hard(torch.zeros(0), torch.zeros(0, 3)).shape == (0, 1)
+
+
+def test_nothing_is_written_into_the_interactions():
+    data = interactions([(0, 1), (1, 0)], 2, 4)
+    before, size = set(vars(data)), len(pickle.dumps(data))
+    first = negatives.uniform(data, torch.tensor([0, 1]), 3, generator=seeded())
+    negatives.popularity(data, torch.tensor([0]), 3, power=0, generator=seeded())
+    negatives.in_batch(data, torch.tensor([0]), torch.tensor([1]))
+    assert set(vars(data)) == before
+    assert len(pickle.dumps(data)) == size
+    travelled = pickle.loads(pickle.dumps(data))
+    assert torch.equal(negatives.uniform(travelled, torch.tensor([0, 1]), 3, generator=seeded()), first)
+
+
+def test_an_index_goes_with_its_interactions():
+    kept = len(negatives._INDEXES)
+    data = interactions([(0, 1)], 1, 3)
+    negatives.uniform(data, torch.tensor([0]), 1, generator=seeded())
+    assert len(negatives._INDEXES) == kept + 1
+    del data
+    gc.collect()
+    assert len(negatives._INDEXES) == kept

@@ -261,3 +261,30 @@ def test_a_larger_weight_moves_its_measure_on_real_data(name: str, films: tuple[
     if name == "exposure":  # and what it is for: lists of ten that are spread over more films
         spread = [beyond_accuracy.gini(ranking.top_k(scores, 10), 120) for scores in found]
         assert spread[0] > spread[1] > spread[2]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+class TestEitherType:
+    TERMS = (
+        regularizers.exposure_concentration,
+        lambda s: regularizers.intra_list_similarity(s, torch.ones(3, 3)),
+        lambda s: regularizers.popularity_correlation(s, torch.tensor([5, 2, 1])),
+    )
+
+    @pytest.mark.parametrize("term", TERMS)
+    @pytest.mark.parametrize("gap", [1.0, 40.0, 88.0, 95.0, 120.0, 700.0, 740.0])
+    def test_gradients_are_finite_where_the_softmax_underflows(self, dtype, term, gap):
+        scores = torch.tensor([[gap, 0.0, 1.0], [gap - 10, 3.0, 0.0]], dtype=dtype, requires_grad=True)
+        value = term(scores)
+        value.backward()
+        assert value.isfinite()
+        assert scores.grad.isfinite().all()
+
+    @pytest.mark.parametrize("gap", [0.0, 2.2, 5.0, 17.0, 36.0, 36.7, 37.0, 60.0])
+    def test_two_alike_items_stay_alike_however_attention_is_shared(self, dtype, gap):
+        found = regularizers.intra_list_similarity(torch.tensor([[gap, 0.0]], dtype=dtype), torch.ones(2, 2))
+        assert float(found) == pytest.approx(1, abs=4 * torch.finfo(dtype).eps)
+
+    def test_equal_scores_have_no_correlation(self, dtype):
+        scores = torch.full((2, 7), 0.1, dtype=dtype)
+        assert float(regularizers.popularity_correlation(scores, torch.arange(1, 8))) == 0

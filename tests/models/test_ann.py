@@ -54,3 +54,18 @@ def test_bad_input_is_refused(vectors: np.ndarray) -> None:
         index.search(vectors[:1], 0)
     with pytest.raises(InputError, match="look"):
         index.search(vectors[:1], 10, 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_queries", [1, 2])
+def test_a_graph_that_reaches_fewer_than_k_makes_no_item_up(dtype, n_queries) -> None:
+    vectors = np.ones((100, 4), dtype)  # as when a hundred products were bought by one and the same household
+    found = ann.NeighborIndex(vectors).search(vectors[:n_queries], 100, 100)
+    assert all(set(row) == set(range(100)) for row in found.items.tolist())
+    assert found.share > 1  # the walk, and then all of them
+
+
+@pytest.mark.parametrize("queries", [np.ones(4), np.full((1, 4), np.nan), np.ones((0, 4))])
+def test_queries_that_are_none(queries) -> None:
+    with pytest.raises(InputError, match="queries"):
+        ann.NeighborIndex(np.ones((5, 4))).search(queries, 1)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from course_utils.data import splits
 from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError, NotFittedError
+from course_utils.errors import DivergedError, InputError, NotFittedError
 from course_utils.evaluation import protocol
+from course_utils.models import baselines
 from course_utils.models.baselines import BiasModel, Popularity, Random, RecentPopularity
 
 DAY = 86_400
@@ -150,3 +151,24 @@ def test_time_decides_on_movielens(movielens):
     recent = protocol.measure_lists(RecentPopularity().fit(train), train, test)["ndcg@10"]
     assert 0.38 < recent < 0.42
     assert recent > protocol.measure_lists(Popularity().fit(train), train, test)["ndcg@10"] + 0.03
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equally_recent_items_keep_their_order_in_either_type(dtype):
+    torch.set_default_dtype(dtype)
+    rows = [(u, 0, 5) for u in range(400)] + [(u, 1, 5) for u in range(400)] + [(u, 2, 0) for u in range(400)]
+    table = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).assign(
+        timestamp=lambda t: t.timestamp * 10**6
+    )
+    table.loc[len(table)] = [400, 1, 0]  # one earlier interaction more
+    scores = RecentPopularity(days=10).fit(Interactions.from_frame(table)).score(torch.tensor([0]))[0]
+    assert scores.argsort(descending=True).tolist() == [1, 0, 2]
+
+
+def test_biases_that_do_not_converge_are_no_model(monkeypatch):
+    data = coded([(0, 0, 1.0, 0), (1, 1, 5.0, 0)])
+    monkeypatch.setattr(baselines, "cg", lambda *args, **options: (np.zeros(9), 90))
+    with pytest.raises(
+        DivergedError, match=r"not converged after 90 steps; a larger regularization than 3\.0"
+    ):
+        BiasModel().fit(data)

@@ -245,3 +245,11 @@ def test_quality_band_on_movielens(movielens):
     model = ContentBased(item_features(movielens.items)).fit(movielens.interactions(known))
     auc = auc_per_user(model.score(torch.arange(943))[:, codes], rated, ~rated).nanmean()
     assert 0.68 < auc < 0.74
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_standardize_sees_a_constant_row_in_either_type(dtype):
+    rows = torch.tensor([[0.1] * 1682, [1e6 / 3] * 1682, torch.arange(1682).tolist()], dtype=dtype)
+    z = standardize(rows)
+    assert (z[:2] == 0).all()
+    assert z[2].std(correction=0).item() == pytest.approx(1, abs=1e-5)

@@ -73,6 +73,17 @@ NAMES = list(every_model())
 
 
 class TestEmbeddingBags:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_codes_without_offsets_are_refused(self, dtype):  # torch ends the process (pytorch 175370)
+        torch.set_default_dtype(dtype)
+        none = torch.empty(0, dtype=torch.long)
+        module = EmbeddingBags([4, 4], 3)
+        with pytest.raises(InputError, match="offsets of feature 0: got none"):
+            module([torch.tensor([1, 2]), torch.tensor([1])], [none, none])
+        with pytest.raises(InputError, match="offsets of feature 1: got none"):
+            module([none, torch.tensor([1])], [none, none])
+        assert module([none, none], [none, none]).shape == (0, 2, 3)
+
     def test_bags_by_hand(self):
         """Clinic S1-02 and S1-03: W = 0..14, bags {1, 2} and {3, 4}."""
         module = EmbeddingBags([5], 3)

@@ -109,3 +109,21 @@ def test_progress_is_silent_when_asked(monkeypatch, capsys):
 def test_results_names_a_missing_table():
     with pytest.raises(InputError, match="no_such"):
         page.results("no_such")
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_words_are_seen_in_a_style_of_the_reader(shown, style):
+    page.setup()
+    with plt.style.context(style):
+        fig, axes = plt.subplots()
+        axes.set_xlabel("rank")
+        page.figure(fig, alt=ALT)
+    picture = Image.open(io.BytesIO(base64.b64decode(shown[0][0]["image/png"])))
+    below = np.asarray(picture.convert("L"), int)[-70:]  # the axis' numbers and its name
+    assert below.max() - below.min() > 150
+    assert picture.convert("RGBA").getpixel((0, 0))[3] == 255
+
+
+def test_setup_moves_nothing_to_a_device():
+    with pytest.raises(TypeError, match="device"):
+        page.setup(device="cuda")

@@ -1,7 +1,10 @@
 """Finding a Java, and reading Spark's event log; chapter 16 runs Spark itself."""
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -134,3 +137,29 @@ def test_output_of_a_child_goes_to_the_file_and_ours_does_not(tmp_path, capfd):
     assert (tmp_path / "log").read_text().split() == ["out", "err"]
     assert capfd.readouterr().out == "ours\n"
     assert isinstance(spark.SYSTEM[0], Path)
+
+
+TWICE = """
+from course_utils.scale import spark
+first = spark.session(cores=1)
+first.range(10).repartition(2).count()
+assert len(spark.stages(first)) > 0, "no log found"
+second = spark.session(cores=1)  # the cell is run again
+assert second.range(7).count() == 7
+assert len(spark.stages(second)) > 0
+second.stop()
+"""
+
+
+def test_a_cell_that_is_run_twice_below_a_folder_with_a_blank_beside_a_stale_spark_home(tmp_path):
+    pytest.importorskip("pyspark")
+    try:
+        spark.find_java()
+    except MissingToolError as error:
+        pytest.skip(str(error))
+    folder = tmp_path / "José Núñez"
+    folder.mkdir()
+    environment = os.environ | {"TMPDIR": str(folder), "SPARK_HOME": str(tmp_path / "spark-2.4")}
+    done = subprocess.run([sys.executable, "-c", TWICE], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not list(folder.glob("spark-*/events"))

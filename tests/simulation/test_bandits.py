@@ -200,3 +200,43 @@ def test_contexts_do_not_see_the_arms(world: logs.RatedArms) -> None:
 def test_bad_input_is_refused(make: object) -> None:
     with pytest.raises(InputError):
         make()
+
+
+BANDITS = {
+    "greedy": lambda: bandits.EpsilonGreedy(2, 3, 0.0),
+    "ucb": lambda: bandits.UCB1(2, 3),
+    "thompson": lambda: bandits.Thompson(2, 3),
+    "linucb": lambda: bandits.LinUCB(2, 3, 2),
+}
+
+
+@pytest.mark.parametrize("name", BANDITS)
+class TestRewardsThatAreNone:
+    ARMS, X = np.array([0, 1]), np.ones((2, 2))
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    def test_refused_where_they_count(self, name, bad):
+        bandit = BANDITS[name]()
+        with pytest.raises(InputError, match="rewards"):
+            bandit.update(self.ARMS, np.array([1.0, bad]), self.X)
+
+    def test_no_trace_where_they_do_not(self, name):
+        bandit, other = BANDITS[name](), BANDITS[name]()
+        learns = np.array([True, False])
+        bandit.update(self.ARMS, np.array([1.0, np.nan]), self.X, learns=learns)
+        other.update(self.ARMS, np.array([1.0, 0.0]), self.X, learns=learns)
+        pools = np.tile(np.arange(3), (2, 1))
+        values = [b.values(generator(), pools, self.X) for b in (bandit, other)]
+        np.testing.assert_array_equal(*values)
+        assert not np.isnan(values[0]).any()
+
+
+@pytest.mark.parametrize("reward", [5.0, -1.0])
+def test_stars_are_no_rewards_for_thompson(reward):
+    with pytest.raises(InputError, match="expected 0 or 1"):
+        bandits.Thompson(1, 2).update(np.array([0]), np.array([reward]))
+
+
+def test_a_context_that_is_no_number():
+    with pytest.raises(InputError, match="contexts"):
+        bandits.LinUCB(1, 2, 2).update(np.array([0]), np.array([1.0]), np.array([[1.0, np.nan]]))

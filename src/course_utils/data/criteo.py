@@ -12,7 +12,7 @@ import pandas as pd
 from torch.utils.data import IterableDataset, get_worker_info
 
 from course_utils.data import files
-from course_utils.errors import DataError, InputError
+from course_utils.errors import DataError, InputError, check_counts
 
 CITATIONS = ("Criteo Labs. Kaggle Display Advertising Challenge, 2014. Non-commercial research use.",)
 
@@ -40,8 +40,7 @@ def iter_criteo(
         DataError: at once when there is no file; while reading for a damaged file or a malformed line, named by its
             1-based number.
     """
-    if chunk_rows < 1:
-        raise InputError("chunk_rows", got=chunk_rows, expected="a positive number of rows")
+    check_counts(chunk_rows=chunk_rows)
     return _criteo_chunks(files.find_file("criteo-kaggle", path), chunk_rows)
 
 
@@ -99,8 +98,7 @@ def load_criteo(path: str | os.PathLike | None = None, *, rows: int | None = Non
         InputError: ``rows`` is not positive.
         DataError: no file, a damaged file, or a malformed line, named by its 1-based number.
     """
-    if rows is not None and rows < 1:
-        raise InputError("rows", got=rows, expected="a positive number of rows, or None for all")
+    check_counts(rows=1 if rows is None else rows)
     chunks, left = [], rows
     for chunk in iter_criteo(path, chunk_rows=min(rows or files.BLOCK, files.BLOCK)):
         chunks.append(chunk if left is None else chunk.iloc[:left])
@@ -206,8 +204,7 @@ class CriteoStream(IterableDataset):
     ) -> None:
         super().__init__()
         self.file, self.block_bytes, self.transform = Path(file), block_bytes, transform
-        if block_bytes < 1:
-            raise InputError("block_bytes", got=block_bytes, expected="1 or more")
+        check_counts(block_bytes=block_bytes)
         if not 0 <= rank < world:
             raise InputError("rank", got=f"{rank} of {world}", expected="a rank below the size of the group")
         if not self.file.is_file():

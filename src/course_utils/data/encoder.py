@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-from course_utils.errors import InputError
+from course_utils.data import columns
+from course_utils.errors import InputError, check_counts
 
 MISSING = "(missing)"  # the value that an empty category field is given
 
@@ -85,8 +86,7 @@ class Encoder:
     ) -> None:
         if not set(log) <= set(dense):
             raise InputError("log", got=sorted(set(log) - set(dense)), expected="names among dense")
-        if min_count < 1 or (buckets is not None and buckets < 1):
-            raise InputError("min_count, buckets", got=(min_count, buckets), expected="1 or more")
+        check_counts(min_count=min_count, buckets=1 if buckets is None else buckets)
         self.dense, self.categories, self.bags = list(dense), list(categories), list(bags)
         self.log, self.min_count, self.buckets = set(log), min_count, buckets
 
@@ -98,23 +98,31 @@ class Encoder:
         """
         tables = [tables] if isinstance(tables, pd.DataFrame) else tables
         counts = {name: pd.Series(dtype="int64") for name in (*self.categories, *self.bags)}
-        sums = np.zeros((3, len(self.dense)))  # of ones, values and squares, where a value is there
+        sums = np.zeros((5, len(self.dense)))  # of ones, values, squares, and both around a middle
+        middle = np.full(len(self.dense), np.nan)  # of the first values seen, wherever they come
         rows = 0
         for table in tables:
             numbers = self._numbers(table)
             there = ~np.isnan(numbers)
             filled = np.where(there, numbers, 0)
-            sums += np.stack([there.sum(axis=0), filled.sum(axis=0), (filled**2).sum(axis=0)])
+            n = there.sum(axis=0)
+            middle = np.where(np.isnan(middle) & (n > 0), filled.sum(axis=0) / np.maximum(n, 1), middle)
+            off = np.where(there, numbers - middle, 0)
+            sums += np.stack([n, *(x.sum(axis=0) for x in (filled, filled**2, off, off**2))])
             for name in counts:
                 new = self._values(table, name).value_counts()
                 counts[name] = counts[name].add(new, fill_value=0)
             rows += len(table)
         if rows == 0:
             raise InputError("tables", got="no row", expected="at least one")
-        n, total, squares = sums
-        self.mean = total / np.maximum(n, 1)
-        deviation = np.sqrt(np.maximum(squares / np.maximum(n, 1) - self.mean**2, 0))
-        self.deviation = np.where(deviation > 1e-9, deviation, 1)  # a constant column stays 0
+        self.mean, square, shift, spread = sums[1:] / np.maximum(sums[0], 1)
+        variance = square - self.mean**2
+        far = (
+            variance <= 1e-6 * square
+        )  # most digits cancel, for a time or a zip code, say: not around a middle
+        deviation = np.sqrt(np.maximum(np.where(far, spread - shift**2, variance), 0))
+        constant = deviation <= 1e-12 * np.abs(self.mean)
+        self.deviation = np.where(constant, 1, deviation)  # a constant column stays 0
         self.codes = {name: self._codes(count) for name, count in counts.items()}
         self.cardinalities = tuple(1 + int(code.max()) if len(code) else 1 for code in self.codes.values())
         if self.buckets is not None:
@@ -143,29 +151,44 @@ class Encoder:
             torch.as_tensor(dense, dtype=kind),
             torch.as_tensor(np.array(codes, np.int64).reshape(len(codes), len(table)).T),
             tuple(self._bag(table, name) for name in self.bags),
-            torch.tensor(self._column(table, label).to_numpy(np.float64), dtype=kind),
+            torch.tensor(self._labels(table, label), dtype=kind),
             self.cardinalities,
         )
 
-    def _column(self, table: pd.DataFrame, name: str) -> pd.Series:
-        if name not in table.columns:
-            raise InputError("table", got=f"columns {list(table.columns)}", expected=f"a column {name!r}")
-        return table[name]
+    def _labels(self, table: pd.DataFrame, name: str) -> np.ndarray:
+        labels = _floats(columns.column(table, name, "table"), name)
+        wrong = labels[(labels != 0) & (labels != 1)]
+        if len(wrong):
+            raise InputError(name, got=f"{len(wrong)} value(s) such as {wrong[0]:g}", expected="0 or 1 each")
+        return labels
 
     def _numbers(self, table: pd.DataFrame) -> np.ndarray:
         """The dense columns ``(n, n_dense)``, counts as log(1 + x), nan where missing."""
-        columns = []
+        found = []
         for name in self.dense:
-            x = self._column(table, name).astype("Float64").to_numpy(np.float64, na_value=np.nan)
-            columns.append(np.log1p(np.maximum(x, 0)) if name in self.log else x)
-        return np.stack(columns, axis=1) if columns else np.zeros((len(table), 0))
+            x = _floats(columns.column(table, name, "table"), name)
+            if np.isinf(x).any():
+                raise InputError(name, got="an infinite value", expected="numbers, missing ones as nan")
+            found.append(np.log1p(np.maximum(x, 0)) if name in self.log else x)
+        return np.stack(found, axis=1) if found else np.zeros((len(table), 0))
 
     def _values(self, table: pd.DataFrame, name: str) -> pd.Series:
         """A column's values as text; those of a bag one below the other, with the row as index."""
-        column = self._column(table, name).reset_index(drop=True)
+        column = columns.column(table, name, "table").reset_index(drop=True)
         if name not in self.bags:
-            return column.astype("str").where(column.notna(), MISSING)
-        values = column.str.split("|").explode()
+            text = column.astype("str")
+            if pd.api.types.is_float_dtype(
+                column
+            ):  # one gap makes floats of whole numbers: 1.0 is "1" all the same
+                whole = (column % 1 == 0) & (column.abs() < 2**53)
+                text = text.mask(whole, column.where(whole, 0).astype("int64").astype("str"))
+            return text.where(column.notna(), MISSING)
+        kind = pd.api.types.infer_dtype(column.astype(object), skipna=True)
+        if kind not in ("string", "empty"):
+            raise InputError(
+                name, got=f"{kind} values", expected="text joined by |, as column.str.join('|') makes"
+            )
+        values = column.astype("str").where(column.notna()).str.split("|").explode()
         return values[values != ""]
 
     def _codes(self, count: pd.Series) -> pd.Series:
@@ -192,3 +215,11 @@ class Encoder:
             name, values
         )
         return torch.as_tensor(bag)
+
+
+def _floats(column: pd.Series, name: str) -> np.ndarray:
+    """A column as floats, nan where missing."""
+    try:
+        return column.astype("Float64").to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise InputError(name, got=f"a column of type {column.dtype}", expected="numbers") from error

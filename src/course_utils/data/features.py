@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
+from course_utils.data.columns import column
 from course_utils.errors import InputError
 
 
@@ -44,22 +45,21 @@ def item_features(
         The vectors and the names of their columns; a part of weight 0 has no columns.
 
     Raises:
-        InputError: a column is missing, or a weight is negative, or all are 0.
+        InputError: a column is missing, a weight is negative, all are 0, or a part has no word of any item.
     """
-    for column in ("title", "year", "genres"):
-        if column not in items:
-            raise InputError("items", got=f"columns {list(items.columns)}", expected=f"a column {column!r}")
+    title, released, kinds = (column(items, name, "items") for name in ("title", "year", "genres"))
+    title, kinds = title.fillna(""), kinds.fillna("")
     weights = {"genres": genres, "years": years, "titles": titles}
     for name, weight in weights.items():
         if not 0 <= weight < np.inf:
             raise InputError(name, got=weight, expected="a weight, 0 or above")
     if not any(weights.values()):
         raise InputError("genres, years, titles", got="three weights of 0", expected="one above 0")
-    known = items.year.notna()
-    year = items.year.astype("string").fillna("")
+    known = released.notna()
+    year = released.astype("string").fillna("")
     decade = ("decade " + year.str[:3] + "0").where(known, "")
     words = {
-        "genres": ("genre " + items.genres.str.replace("|", "|genre ")).where(items.genres != "", ""),
+        "genres": ("genre " + kinds.str.replace("|", "|genre ")).where(kinds != "", ""),
         "years": ("year " + year + "|" + decade).where(known, ""),
     }
     blocks, names = [], []
@@ -67,10 +67,14 @@ def item_features(
         if not weight:
             continue
         if part == "titles":
-            text, tfidf = items.title, TfidfVectorizer(stop_words="english")
+            text, tfidf = title, TfidfVectorizer(stop_words="english")
         else:
             text, tfidf = words[part], TfidfVectorizer(tokenizer=_split, token_pattern=None, lowercase=False)
-        blocks.append(np.sqrt(weight) * tfidf.fit_transform(text.astype(str)))
+        try:
+            blocks.append(np.sqrt(weight) * tfidf.fit_transform(text.astype(str)))
+        except ValueError as error:  # scikit-learn's "empty vocabulary" says not of what
+            expected = f"words, or {part}=0"
+            raise InputError(f"items, {part}", got="no word of any item", expected=expected) from error
         names += [("title " if part == "titles" else "") + name for name in tfidf.get_feature_names_out()]
     return Features(sparse.csr_array(normalize(sparse.hstack(blocks))), names)
 
@@ -94,9 +98,7 @@ def user_features(users: pd.DataFrame) -> np.ndarray:
     Raises:
         InputError: a column is missing.
     """
-    for column in ("age", "gender", "occupation"):
-        if column not in users:
-            raise InputError("users", got=f"columns {list(users.columns)}", expected=f"a column {column!r}")
-    ages = pd.cut(users.age, list(AGES), right=False)
-    kinds = [pd.get_dummies(column) for column in (ages, users.gender, users.occupation)]
+    age, gender, occupation = (column(users, name, "users") for name in ("age", "gender", "occupation"))
+    ages = pd.cut(age, list(AGES), right=False)
+    kinds = [pd.get_dummies(values) for values in (ages, gender, occupation)]
     return pd.concat(kinds, axis=1).to_numpy(dtype=float)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import gzip
 import hashlib
 import io
@@ -12,10 +13,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -23,12 +25,16 @@ import pandas as pd
 import pooch
 from tqdm import tqdm
 
+from course_utils.data import settings
 from course_utils.errors import DataError
+
+MOST_BYTES = 200_000_000  # of an archive's member that is read into memory: a hundred times what one has
+LONGEST_LINE = 1_000_000  # bytes; those of the data sets have a few hundred
 
 
 def cache_dir() -> Path:
     """Folder that keeps downloaded data: ``COURSE_CACHE`` if set, else pooch's folder of this user."""
-    return Path(os.environ.get("COURSE_CACHE") or pooch.os_cache("course_utils")).expanduser()
+    return settings.folder("COURSE_CACHE") or Path(pooch.os_cache("course_utils"))
 
 
 def sha256(data: bytes) -> str:
@@ -47,6 +53,12 @@ def write_atomic(path: Path, data: bytes) -> None:
         OSError: the folder cannot be made or written to. No half-written file stays behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(
+        f".{glob.escape(path.name)}.*.tmp"
+    ):  # of a process that was killed in the midst
+        with suppress(OSError):
+            if left.stat().st_mtime < time.time() - 3600:
+                left.unlink()
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -71,20 +83,33 @@ def read_members(archive: Path, wanted: dict[str, str]) -> dict[str, bytes]:
         The content of each member under the name given.
 
     Raises:
-        DataError: the archive is truncated or damaged, lacks a member, or has a member whose path leaves the
-            archive's own folder.
+        DataError: the archive is truncated, damaged, encrypted or packed in a way unknown here, lacks a member, has
+            one whose path leaves the archive's own folder, or one that would fill the memory.
     """
     try:
         with zipfile.ZipFile(archive) as file:
             for name in file.namelist():
                 parts = PurePosixPath(name.replace("\\", "/"))
-                if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+                if parts.is_absolute() or ".." in parts.parts or ":" in "".join(parts.parts[:1]):
                     raise DataError(f"{archive.name}: member {name!r} escapes the archive's folder; refused")
             missing = [path for path in wanted.values() if path not in file.namelist()]
             if missing:
                 raise DataError(f"{archive.name}: has no member {missing[0]!r}")
+            for path in wanted.values():
+                if (
+                    size := file.getinfo(path).file_size
+                ) > MOST_BYTES:  # zipfile reads no more than it names here
+                    raise DataError(
+                        f"{archive.name}: {path!r} unpacks to {size:,} bytes; at most {MOST_BYTES:,}"
+                    )
             return {name: file.read(path) for name, path in wanted.items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+    ) as error:  # the last: encrypted, unknown
         raise DataError(f"{archive.name}: truncated or damaged archive ({error})") from error
 
 
@@ -190,16 +215,27 @@ def _open(path: Path) -> io.BufferedIOBase:
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-        return gzip.open(path) if packed else path.open("rb")
+        opened = gzip.open(path) if packed else path.open("rb")  # noqa: SIM115 - the caller closes it
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
+    head = b""
+    with suppress(EOFError, zlib.error, OSError):  # the lines will say it, with their number
+        head = opened.peek(512)
+    if head.startswith(b"PK\x03\x04") or head[257:262] == b"ustar":
+        opened.close()
+        raise DataError(f"{path}: a zip or tar archive; unpack it, and give the text file inside")
+    return opened
 
 
 def _take(file: io.BufferedIOBase, n: int, path: Path, first: int) -> list[bytes]:
     try:
-        return list(itertools.islice(file, n))
+        lines = list(itertools.islice(iter(lambda: file.readline(LONGEST_LINE), b""), n))
     except (EOFError, zlib.error, OSError) as error:
         raise DataError(f"{path}: truncated or damaged after line {first - 1} ({error})") from error
+    long = next((i for i, line in enumerate(lines) if len(line) == LONGEST_LINE), None)
+    if long is not None:
+        raise DataError(f"{path}: line {first + long}: no end within {LONGEST_LINE:,} bytes")
+    return lines
 
 
 @contextmanager
@@ -235,12 +271,12 @@ BLOCK = 200_000  # lines parsed at a time
 
 def find_file(name: str, path: str | os.PathLike | None) -> Path:
     """The file of a data set: the path itself, or the official file name in a folder."""
-    root = os.environ.get("COURSE_DATA_DIR")
-    if path is None and not root:
+    root = settings.folder("COURSE_DATA_DIR")
+    if path is None and root is None:
         raise DataError(
             f"{name}: pass path=, or set COURSE_DATA_DIR to the folder that holds {name}/{_FILES[name][0]}"
         )
-    place = Path(root, name) if path is None else Path(path)
+    place = root / name if path is None else Path(path).expanduser()
     candidates = [place / file for file in _FILES[name]] if path is None or place.is_dir() else [place]
     for candidate in candidates:
         if candidate.is_file():
@@ -263,16 +299,23 @@ def parse_lines(
     }
     options |= {"keep_default_na": False, "na_values": [""], "encoding": "utf-8"}
     try:
-        return pd.read_csv(io.BytesIO(block), dtype=kinds, **options)
-    except (ValueError, TypeError):  # TypeError: a fraction in an Int64 column
-        text = pd.read_csv(io.BytesIO(block), dtype=str, encoding_errors="replace", **options)
+        table = pd.read_csv(io.BytesIO(block), dtype=kinds, **options)
+        whole = [table[name].dropna() for name, kind in kinds.items() if kind in ("int64", "Int64")]
+        if all(values.between(-(10**15), 10**15).all() for values in whole):
+            return table
+    except (ValueError, TypeError, OverflowError):  # TypeError: a fraction in an Int64 column
+        table = None
+    # Anything wrong has a line; a number of 20 digits may even have come back as another one, without a word.
+    text = pd.read_csv(io.BytesIO(block), dtype=str, encoding_errors="replace", **options)
     for name, kind in kinds.items():
         if kind is not str:
-            pattern = r"-?\d+" if kind in ("int64", "Int64") else r"-?\d+(\.\d*)?"
+            pattern = r"-?\d{1,18}" if kind in ("int64", "Int64") else r"-?\d+(\.\d*)?"
             wrong = ~text[name].str.fullmatch(pattern, na=kind == "Int64")
             refuse_lines(
                 wrong, file, first, f"{'an integer' if 'nt' in kind else 'a number'} in {name}", text[name]
             )
+    if table is not None:
+        return table
     raise DataError(
         f"{file}: lines {first} to {first + len(text) - 1} do not parse as UTF-8 text and numbers"
     )

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
+from course_utils.data import columns
 from course_utils.errors import InputError
 
 
@@ -57,18 +58,11 @@ class Interactions:
 
         Raises:
             InputError: ``ratings`` is no table, a column is missing, an id, rating or time is missing or infinite,
-                a time is not whole seconds, a (user, item) pair occurs twice, or an id is not among ``user_ids`` or
-                ``item_ids``.
+                a time is not whole seconds before the year 3000, a (user, item) pair occurs twice, or an id is not
+                among ``user_ids`` or ``item_ids``.
         """
-        if not isinstance(ratings, pd.DataFrame):
-            raise InputError("ratings", got=type(ratings).__name__, expected="a DataFrame")
-        for column in ("user_id", "item_id"):
-            if column not in ratings.columns:
-                raise InputError(
-                    "ratings", got=f"columns {list(ratings.columns)}", expected=f"a column {column!r}"
-                )
-        users, user_index = _codes(ratings["user_id"], user_ids, "user_id")
-        items, item_index = _codes(ratings["item_id"], item_ids, "item_id")
+        users, user_index = _codes(columns.column(ratings, "user_id", "ratings"), user_ids, "user_id")
+        items, item_index = _codes(columns.column(ratings, "item_id", "ratings"), item_ids, "item_id")
         repeated = ratings.duplicated(["user_id", "item_id"])
         if repeated.any():
             pair = ratings.loc[repeated.to_numpy(), ["user_id", "item_id"]].iloc[0]
@@ -78,21 +72,16 @@ class Interactions:
                 expected="each (user_id, item_id) pair once",
             )
         n = len(ratings)
-        values = (
-            _numbers(ratings["rating"], "rating", "finite numbers") if "rating" in ratings else np.ones(n)
-        )
-        times = np.zeros(n)
+        values, times = np.ones(n), np.zeros(n, np.int64)
+        if "rating" in ratings:
+            values = columns.numbers(columns.column(ratings, "rating", "ratings"), "rating")
         if "timestamp" in ratings:
-            times = _numbers(ratings["timestamp"], "timestamp", "whole seconds since 1970")
-            if (times % 1 != 0).any():
-                raise InputError(
-                    "timestamp", got="fractions of a second", expected="whole seconds since 1970"
-                )
+            times = columns.times(columns.column(ratings, "timestamp", "ratings"))
         return cls(
             users=torch.from_numpy(users),
             items=torch.from_numpy(items),
             ratings=torch.tensor(values, dtype=torch.get_default_dtype()),
-            timestamps=torch.tensor(times, dtype=torch.long),
+            timestamps=torch.from_numpy(times),
             user_ids=user_index,
             item_ids=item_index,
         )
@@ -135,6 +124,8 @@ def _codes(column: pd.Series, ids: object, name: str) -> tuple[np.ndarray, pd.In
     missing = int(_not_an_id(column).sum())
     if missing:
         raise InputError(name, got=f"{missing} missing or infinite value(s)", expected="an id in every row")
+    if isinstance(ids, pd.DataFrame):
+        raise InputError(f"{name}s", got="a DataFrame", expected=f"one id a code, such as table[{name!r}]")
     try:
         index = pd.Index(np.sort(column.unique())) if ids is None else pd.Index(ids)
     except TypeError as error:  # numbers and text in one column have no order
@@ -147,10 +138,11 @@ def _codes(column: pd.Series, ids: object, name: str) -> tuple[np.ndarray, pd.In
         raise InputError(f"{name}s", got=f"{index[index.duplicated()][0]!r} twice", expected="each id once")
     codes = index.get_indexer(column)
     if (codes < 0).any():
-        unknown = column[codes < 0].unique()
-        raise InputError(
-            name, got=f"unknown id(s) {list(unknown[:3])}", expected=f"ids among the {len(index)} given"
-        )
+        unknown = column[codes < 0].unique()[:3].tolist()
+        kinds = [pd.api.types.infer_dtype(ids, skipna=False) for ids in (column[codes < 0], index)]
+        other = f" of type {kinds[0]}" if kinds[0] != kinds[1] and len(index) else ""
+        expected = f"ids among the {len(index)} given{f', of type {kinds[1]}' if other else ''}"
+        raise InputError(name, got=f"unknown id(s) {unknown}{other}", expected=expected)
     return codes.astype(np.int64), index
 
 
@@ -161,15 +153,18 @@ def _not_an_id(column: pd.Series) -> pd.Series:
     return column.isna()
 
 
-def _numbers(column: pd.Series, name: str, expected: str) -> np.ndarray:
-    """A column as finite floats; dates and text are refused, not guessed at."""
-    if not pd.api.types.is_numeric_dtype(column):
-        raise InputError(name, got=f"a column of type {column.dtype}", expected=expected)
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = int((~np.isfinite(values)).sum())
-    if bad:
-        raise InputError(name, got=f"{bad} missing or infinite value(s)", expected=expected)
-    return values
+def as_codes(codes: torch.Tensor | np.ndarray | pd.Series | Sequence, name: str) -> torch.Tensor:
+    """A tensor, array, Series or list of whole numbers as ``torch.long``; fractions are no codes, nor is text."""
+    if not isinstance(codes, torch.Tensor):
+        found = np.asarray(codes)
+        if found.dtype.kind not in "iuf":
+            raise InputError(name, got=f"values of type {found.dtype}", expected="codes, whole numbers")
+        codes = torch.as_tensor(found)
+    cut = codes.is_floating_point() and bool((codes % 1 != 0).any())
+    if cut or codes.ndim == 0 or codes.dtype == torch.bool:
+        got = "fractions or nan" if cut else f"{codes.dtype} of shape {tuple(codes.shape)}"
+        raise InputError(name, got=got, expected="codes, whole numbers, one or more in a row")
+    return codes.long()
 
 
 def check_codes(codes: torch.Tensor, n: int, name: str) -> torch.Tensor:
@@ -183,8 +178,8 @@ def check_codes(codes: torch.Tensor, n: int, name: str) -> torch.Tensor:
     Raises:
         InputError: a code is outside ``0 .. n - 1`` (torch's own error would name neither).
     """
-    codes = torch.as_tensor(codes, dtype=torch.long)
-    if len(codes) and not (int(codes.min()) >= 0 and int(codes.max()) < n):
+    codes = as_codes(codes, name)
+    if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) < n):
         raise InputError(
             name, got=f"codes {int(codes.min())}..{int(codes.max())}", expected=f"codes in 0..{n - 1}"
         )
@@ -195,8 +190,10 @@ def check_sizes(interactions: Interactions, n_users: int, n_items: int) -> None:
     """Whether interactions have the users and items for which a model made its tables.
 
     Raises:
-        InputError: they have other numbers of them.
+        InputError: they have other numbers of them, or there is no interaction.
     """
+    if len(interactions) == 0:
+        raise InputError("interactions", got="none", expected="at least one")
     sizes, own = (interactions.n_users, interactions.n_items), (n_users, n_items)
     if sizes != own:
         raise InputError("interactions", got=f"{sizes} users and items", expected=f"{own}, as the model")

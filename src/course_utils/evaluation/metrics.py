@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from course_utils.data.interactions import as_codes
 from course_utils.errors import InputError
 from course_utils.ranking import check_k
 
@@ -24,14 +25,14 @@ from course_utils.ranking import check_k
 
 def _at_k(recommended: torch.Tensor, table: torch.Tensor, k: int) -> torch.Tensor:
     """The table's entries at the first k places of each list, 0 at empty places: ``(n_users, k)``."""
-    recommended = torch.as_tensor(recommended)
+    recommended = as_codes(recommended, "recommended")
     if recommended.ndim != 2 or table.ndim != 2 or len(recommended) != len(table):
         shapes = f"shapes {tuple(recommended.shape)} and {tuple(table.shape)}"
         raise InputError(
             "recommended, relevant", got=shapes, expected="(n_users, >= k) and (n_users, n_items)"
         )
     check_k(k, recommended.shape[1])
-    top = recommended[:, :k].long()
+    top = recommended[:, :k]
     if top.numel() == 0:
         return table.new_zeros(top.shape)
     if int(top.min()) < -1 or int(top.max()) >= table.shape[1]:
@@ -143,6 +144,7 @@ def ndcg_at_k(
         gain: ``"binary"``, the book's choice: 1 for a hit. ``"linear"``: the grade. ``"exponential"``:
             2^grade - 1 (Burges et al. 2005).
     """
+    check_k(k, torch.as_tensor(recommended).shape[-1])
     discount = 1 / torch.log2(_ranks(k) + 1)
     if gain == "binary":
         hits, count = find_hits(recommended, relevant, k)
@@ -156,6 +158,9 @@ def ndcg_at_k(
     if not bool((grades >= 0).all()):
         raise InputError("relevant", got="a negative or nan grade", expected="grades of 0 or more")
     gains = grades if gain == "linear" else torch.exp2(grades) - 1
+    if not bool((gains.sum(dim=1) < torch.inf).all()):
+        got = f"grades up to {float(grades.max()):.4g}, whose gains overflow"
+        raise InputError("relevant", got=got, expected="smaller grades (log1p of counts, say)")
     best = gains.topk(min(k, gains.shape[1]), dim=1).values
     ideal = best @ discount[: best.shape[1]]
     return _at_k(recommended, gains, k) @ discount / ideal.masked_fill(ideal == 0, torch.nan)

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from course_utils import ranking
-from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError
+from course_utils.data.interactions import Interactions, as_codes
+from course_utils.errors import InputError, check_counts
 from course_utils.evaluation import beyond_accuracy, metrics
 from course_utils.models.base import RatingModel, Recommender
 
@@ -126,7 +126,7 @@ def recommend(
     Returns:
         ``(items, scores)``, both ``(n, k)``, best first; -1 and ``-inf`` where a user has no item left.
     """
-    users = torch.as_tensor(users, dtype=torch.long)
+    users = as_codes(users, "users")
     return _rank(model, users, k, exclude.csr(binary=True) if exclude is not None else None)
 
 
@@ -141,8 +141,7 @@ def _evaluate(
 ) -> tuple[pd.DataFrame, torch.Tensor]:
     """Values a user and the lists, ``(n_users, k)``."""
     _check_pair(train, test, mask_train)
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError("batch_size", got=batch_size, expected="a whole number, 1 or more")
+    check_counts(batch_size=batch_size)
     counts = (
         torch.ones_like(test.ratings, dtype=torch.bool)
         if relevant_from is None
@@ -157,7 +156,7 @@ def _evaluate(
     known = torch.bincount(train.items, minlength=train.n_items).clamp(min=1)
     share = (known / max(1, len(train.users.unique()))).clamp(max=1)
     values, lists = [], []
-    for users in rows.unique().split(batch_size):
+    for users in rows.unique().split(int(batch_size)):
         recommended, _ = _rank(model, users, k, seen)
         relevant = torch.zeros(len(users), test.n_items, dtype=torch.bool)
         mine = slice(*torch.searchsorted(rows, torch.stack([users[0], users[-1] + 1])).tolist())
@@ -175,7 +174,7 @@ def _evaluate(
 def _rank(model: Recommender, users: torch.Tensor, k: int, seen: object) -> tuple[torch.Tensor, torch.Tensor]:
     """Lists of some users and the scores in them, seen items masked."""
     with torch.no_grad():
-        scores = model.score(users)
+        scores = ranking.as_scores(model.score(users))
     if (
         scores.ndim != 2
         or len(scores) != len(users)

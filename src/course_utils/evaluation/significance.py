@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 
 # ---- two models ------------------------------------------------------------------------------------------------
 
@@ -42,6 +42,7 @@ def bootstrap_interval(
         raise InputError("values", got="no numbers", expected="at least one")
     if not 0 < level < 1:
         raise InputError("level", got=level, expected="a share above 0 and below 1")
+    check_counts(samples=samples)
     rng = np.random.default_rng(seed)
     means = np.concatenate(
         [kept[rng.integers(0, len(kept), (n, len(kept)))].mean(axis=1) for n in _chunks(samples, len(kept))]
@@ -121,6 +122,7 @@ def sign_flip_p(differences: np.ndarray, samples: int = 9999, seed: int = 0) -> 
     Returns:
         One p-value, or ``(n,)``.
     """
+    check_counts(samples=samples)
     rng = np.random.default_rng(seed)
     seen = np.abs(differences.sum(axis=0)) * (1 - 1e-12)  # equal sums in another order count as equal
     extreme = sum(

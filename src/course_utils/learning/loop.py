@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from course_utils.errors import DivergedError, InputError
+from course_utils.errors import DivergedError, InputError, check_counts
 
 Batch = tuple[torch.Tensor, ...]
 Loss = Callable[[nn.Module, Batch], torch.Tensor | Mapping[str, torch.Tensor]]
@@ -57,9 +57,8 @@ def batches(*tensors: torch.Tensor, batch_size: int, generator: torch.Generator 
         raise InputError(
             "tensors", got=f"{lengths} rows", expected="one or more tensors with the same number of rows"
         )
-    if batch_size < 1:
-        raise InputError("batch_size", got=batch_size, expected="at least 1")
-    return Batches(tensors, batch_size, generator)
+    check_counts(batch_size=batch_size)
+    return Batches(tensors, int(batch_size), generator)
 
 
 def fit(
@@ -112,8 +111,7 @@ def fit(
         InputError: an argument is out of range, or batches, loss or validate do not keep their form.
         DivergedError: a loss or a deciding validation value is nan or infinite; the message names epoch and batch.
     """
-    _require(epochs >= 1, "epochs", epochs, "at least 1")
-    _require(patience is None or patience >= 1, "patience", patience, "at least 1, or None")
+    check_counts(epochs=epochs, patience=1 if patience is None else patience)
     _require(patience is None or validate is not None, "patience", patience, "a validate callback beside it")
     own = lr is None and weight_decay is None
     _require(

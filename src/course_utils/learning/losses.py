@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import log_softmax, logsigmoid, relu, softmax
 
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 
 
 def hinge_loss(positive: torch.Tensor, negative: torch.Tensor, margin: float = 1.0) -> torch.Tensor:
@@ -248,8 +248,7 @@ def lambdarank_loss(
     scores, relevance, mask = _lists(scores, relevance, mask)
     if (relevance < 0).any():
         raise InputError("relevance", got=f"{relevance.min().item()}", expected="0 or more")
-    if k is not None and k < 1:
-        raise InputError("k", got=k, expected="at least 1, or None")
+    check_counts(k=1 if k is None else k)
     if not sigma > 0:
         raise InputError("sigma", got=sigma, expected="a number above 0")
     places = torch.arange(scores.shape[1], dtype=scores.dtype, device=scores.device)
@@ -257,6 +256,9 @@ def lambdarank_loss(
     if k is not None:
         discounts[k:] = 0
     gains = torch.exp2(relevance) - 1  # 0 for padding
+    if not bool((gains.sum(1) < torch.inf).all()):
+        got = f"grades up to {relevance.max().item():.4g}, whose gains 2^y - 1 overflow"
+        raise InputError("relevance", got=got, expected="smaller grades (log1p of counts, say)")
     ideal = (gains.sort(dim=1, descending=True).values * discounts).sum(1)  # (B,)
     low = scores.detach().masked_fill(~mask, -torch.inf)
     rank = low.argsort(dim=1, descending=True, stable=True).argsort(dim=1)

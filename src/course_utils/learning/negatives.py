@@ -2,17 +2,19 @@
 
 :func:`uniform` and :func:`popularity` draw items, :func:`in_batch` borrows them from the other rows of a batch.
 :func:`hard` and :func:`semi_hard` choose among such candidates by the model's current scores, :func:`mix` joins two
-choices. None of them ever returns a training positive of the user.
+choices. The first three never give a training positive of the user; what is chosen among candidates is as free of them
+as the candidates are.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 
 from course_utils.data.interactions import Interactions, check_codes
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 
 
 def uniform(
@@ -250,9 +252,12 @@ class _Index(NamedTuple):
     ends: torch.Tensor  # (n_items,), where each item's stretch ends
 
 
+_INDEXES: WeakKeyDictionary[Interactions, dict[float | None, _Index]] = WeakKeyDictionary()
+
+
 def _index(interactions: Interactions, power: float | None) -> _Index:
     """The index with lengths by popularity, or with length 1 for every item when the power is None."""
-    memo = vars(interactions).setdefault("_unseen_index", {})  # they never change: made once, kept with them
+    memo = _INDEXES.setdefault(interactions, {})  # they never change: made once, kept as long as they
     if power not in memo:
         n_users, n_items = interactions.n_users, interactions.n_items
         if power is None:
@@ -280,8 +285,7 @@ def _draw(
     interactions: Interactions, users: torch.Tensor, n: int, index: _Index, generator: torch.Generator
 ) -> torch.Tensor:
     """Points on the line, ``(B, n)``, never on a stretch of the user's own items."""
-    if n < 1:
-        raise InputError("n", got=n, expected="at least 1")
+    check_counts(n=n)
     users = check_codes(users, interactions.n_users, "users")
     if (index.unseen[users] == 0).any():
         full = int(users[index.unseen[users] == 0][0])

@@ -73,7 +73,8 @@ def exposure_concentration(scores: torch.Tensor, *, temperature: float = 1.0) ->
         InputError: as in :func:`soft_exposure`.
     """
     exposure = soft_exposure(scores, temperature=temperature)
-    return math.log(len(exposure)) - torch.special.entr(exposure.clamp(min=_TINY)).sum()
+    tiny = torch.finfo(exposure.dtype).tiny  # keeps the logarithm finite where the softmax underflows
+    return math.log(len(exposure)) - torch.special.entr(exposure.clamp(min=tiny)).sum()
 
 
 def popularity_correlation(scores: torch.Tensor, popularity: torch.Tensor) -> torch.Tensor:
@@ -101,7 +102,9 @@ def popularity_correlation(scores: torch.Tensor, popularity: torch.Tensor) -> to
     x = _centred(scores, allowed)
     y = _centred(popularity.to(scores.dtype).log().expand_as(scores), allowed)
     product = x.square().sum(dim=1) * y.square().sum(dim=1)
-    defined = product > 0
+    size = torch.where(allowed, scores, 0.0).abs().amax(dim=1)
+    equal = x.abs().amax(dim=1) <= 4 * torch.finfo(scores.dtype).eps * size  # what is left is rounding
+    defined = (product > 0) & ~equal
     correlation = (x * y).sum(dim=1) / torch.where(defined, product, 1.0).sqrt()
     return (correlation * defined).sum() / allowed.any(dim=1).sum()
 
@@ -121,7 +124,8 @@ def intra_list_similarity(
         temperature: T above 0, in units of the scores.
 
     Returns:
-        A tensor of shape ``()``, within the range of the similarities. A user with one candidate counts 0.
+        A tensor of shape ``()``, within the range of the similarities. A user with one candidate counts 0, and so
+        does one whose other candidates have no attention left that the floating type can hold.
 
     Raises:
         InputError: as in :func:`soft_exposure`, or ``similarity`` has another shape or is not finite.
@@ -136,11 +140,12 @@ def intra_list_similarity(
         raise InputError("similarity", got="nan or infinite values", expected="numbers")
     others = similarity.to(scores.dtype) * (1 - torch.eye(len(similarity), dtype=scores.dtype))
     alike = ((attention @ others) * attention).sum(dim=1)
-    differ = (attention * (1 - attention)).sum(dim=1)
-    return torch.where(differ > _TINY, alike / differ.clamp(min=_TINY), 0.0).mean()
-
-
-_TINY = 1e-300  # keeps a logarithm and a quotient finite where the softmax underflows
+    most = attention > 0.9  # one item at most; 1 minus its attention would be rounding alone
+    rest = torch.where(most, attention.masked_fill(most, 0.0).sum(dim=1, keepdim=True), 1 - attention)
+    differ = (attention * rest).sum(dim=1)
+    limits = torch.finfo(differ.dtype)
+    least = limits.tiny / limits.eps  # below it the softmax has underflown: as if there were one candidate
+    return torch.where(differ > least, alike / differ.clamp(min=least), 0.0).mean()
 
 
 def _candidates(scores: torch.Tensor) -> torch.Tensor:

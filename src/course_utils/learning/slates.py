@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 from course_utils.learning import negatives
 
 Slate = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -47,10 +47,7 @@ class Slates:
         batch_size: int = 256,
         generator: torch.Generator,
     ) -> None:
-        sizes = {"positives": positives, "negatives": negatives, "batch_size": batch_size}
-        for name, size in sizes.items():
-            if size < 1:
-                raise InputError(name, got=size, expected="at least 1")
+        check_counts(positives=positives, negatives=negatives, batch_size=batch_size)
         if len(interactions.users) == 0:
             raise InputError("interactions", got="none", expected="at least one")
         self.interactions, self.generator = interactions, generator

@@ -16,8 +16,8 @@ import torch
 from torch.nn.functional import embedding
 
 from course_utils.data.interactions import Interactions, check_codes
-from course_utils.errors import InputError, NotFittedError
-from course_utils.models.least_squares import Rows, check_counts, pad, ridge, solve, start
+from course_utils.errors import InputError, NotFittedError, check_counts
+from course_utils.models.least_squares import Rows, pad, ridge, solve, start
 
 # ---- explicit --------------------------------------------------------------------------------------------------
 

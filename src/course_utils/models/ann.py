@@ -43,14 +43,14 @@ class NeighborIndex:
         if vectors.ndim != 2 or len(vectors) == 0 or not np.isfinite(vectors).all():
             raise InputError("vectors", got=f"shape {vectors.shape}", expected="finite numbers, (n, d)")
         kind = "f32" if vectors.dtype == np.float32 else "f64"
-        self.n = len(vectors)
+        self.n, self._vectors = len(vectors), vectors
         self._index = Index(
             ndim=vectors.shape[1], metric="ip", dtype=kind, connectivity=links, expansion_add=build
         )
         self._index.add(np.arange(self.n), vectors, threads=1)  # one thread: the same graph each time
 
     def search(self, queries: np.ndarray, k: int, look: int = 64) -> Found:
-        """The k nearest vectors of each query, most of them.
+        """The k nearest vectors of each query, most of them; all, where the graph reaches fewer than k.
 
         Args:
             queries: ``(n_queries, d)``.
@@ -60,14 +60,24 @@ class NeighborIndex:
         Raises:
             InputError: ``k`` or ``look`` is out of range.
         """
+        width = self._vectors.shape[1]
+        if not len(queries) or np.shape(queries)[1:] != (width,) or not np.isfinite(queries).all():
+            expected = f"finite numbers, (n_queries, {width})"
+            raise InputError("queries", got=f"shape {np.shape(queries)}", expected=expected)
         if not 1 <= k <= self.n:
             raise InputError("k", got=k, expected=f"1..{self.n}")
         if look < k:
             raise InputError("look", got=look, expected=f"at least k, {k}")
         self._index.expansion_search = look
-        found = self._index.search(np.ascontiguousarray(queries), k, threads=1)
-        items = np.asarray(found.keys).astype(np.int64).reshape(len(queries), k)
-        return Found(items, found.computed_distances / (len(queries) * self.n))
+        queries = np.ascontiguousarray(queries)
+        found = self._index.search(queries, k, threads=1)
+        keys = np.atleast_2d(found.keys)  # of a single query, only those that were found
+        items = np.zeros((len(queries), k), np.int64)
+        items[:, : keys.shape[1]] = keys
+        short = np.ravel(getattr(found, "counts", keys.shape[1])) < k
+        if short.any():  # the graph reached fewer than k: the library leaves the other places as they were
+            items[short] = exact(self._vectors, queries[short], k)
+        return Found(items, (found.computed_distances + short.sum() * self.n) / (len(queries) * self.n))
 
 
 def exact(vectors: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
@@ -92,4 +102,5 @@ def recall(vectors: np.ndarray, queries: np.ndarray, found: np.ndarray) -> float
     k, n = found.shape[1], len(vectors)
     scores = queries @ vectors.T
     last = np.partition(scores, n - k, axis=1)[:, n - k, None]  # the true k-th best
-    return float((np.take_along_axis(scores, found, axis=1) >= last - 1e-6).mean())
+    slack = 1e-6 * np.maximum(1, np.abs(last))
+    return float((np.take_along_axis(scores, found, axis=1) >= last - slack).mean())

@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError, NotFittedError
+from course_utils.data.columns import column
+from course_utils.data.interactions import Interactions, check_codes
+from course_utils.errors import InputError, NotFittedError, check_counts
 
 with warnings.catch_warnings():  # on import mlxtend turns the DeprecationWarnings of all libraries on
     from mlxtend.frequent_patterns import association_rules, fpgrowth
@@ -47,15 +48,11 @@ def basket_interactions(
     Raises:
         InputError: a column is missing, or a basket id is.
     """
-    for column in (basket, item):
-        if column not in transactions.columns:
-            raise InputError(
-                "transactions", got=f"columns {list(transactions.columns)}", expected=f"a column {column!r}"
-            )
-    lines = transactions[[basket, item]].dropna(subset=[item])
-    for column, ids in ((basket, basket_ids), (item, item_ids)):
+    lines = pd.concat([column(transactions, name, "transactions") for name in (basket, item)], axis=1)
+    lines = lines.dropna(subset=[item])
+    for name, ids in ((basket, basket_ids), (item, item_ids)):
         if ids is not None:
-            lines = lines[lines[column].isin(ids)]
+            lines = lines[lines[name].isin(ids)]
     lines = lines.drop_duplicates().set_axis(["user_id", "item_id"], axis=1)
     return Interactions.from_frame(lines, user_ids=basket_ids, item_ids=item_ids)
 
@@ -167,6 +164,15 @@ def rules(itemsets: pd.DataFrame, min_confidence: float = 0.0) -> pd.DataFrame:
     if not len(itemsets) or itemsets["itemsets"].map(len).max() < 2:
         measures = rule_measures(np.empty(0), np.empty(0), np.empty(0))
         return measures.assign(antecedents=[], consequents=[])
+    known = set(itemsets["itemsets"])
+    parts = {
+        part for one in known if len(one) > 1 for item in one for part in (one - {item}, frozenset([item]))
+    }
+    if not parts <= known:
+        got = f"sets whose parts are missing, such as {sorted(map(str, next(iter(parts - known))))}"
+        raise InputError(
+            "itemsets", got=got, expected="the whole table of frequent_itemsets: filter the rules"
+        )
     with np.errstate(all="ignore"):  # mlxtend computes more measures than we read, and some divide by 0
         found = association_rules(itemsets, metric="confidence", min_threshold=min_confidence)
     columns = ("support", "antecedent support", "consequent support")
@@ -197,8 +203,7 @@ class RuleRecommender:
     """
 
     def __init__(self, min_count: int = 50, by: str = "leverage", combine: str = "sum") -> None:
-        if not min_count >= 1:
-            raise InputError("min_count", got=min_count, expected="at least 1")
+        check_counts(min_count=min_count)
         for name, value, known in (("by", by, _WORTH), ("combine", combine, ("best", "sum"))):
             if value not in known:
                 raise InputError(name, got=repr(value), expected=f"one of {', '.join(known)}")
@@ -246,16 +251,14 @@ class RuleRecommender:
         """
         if self.weights is None:
             raise NotFittedError(self)
-        users, n = torch.as_tensor(users, dtype=torch.long), self._histories.shape[0]
-        if len(users) and not (int(users.min()) >= 0 and int(users.max()) < n):
-            got = f"codes {int(users.min())}..{int(users.max())}"
-            raise InputError("users", got=got, expected=f"codes in 0..{n - 1}")
+        users = check_codes(users, self._histories.shape[0], "users")
         rows = self._histories[users.numpy()]
         if self.combine == "sum":
             fired = torch.from_numpy(rows @ self.weights.double().numpy()).to(self.weights)
         else:
             fired = self._best(rows)
-        return fired + 1e-9 * self._popularity  # decides among items without a rule, and ties
+        # decides among items without a rule, and ties: float32 could not hold it
+        return fired.double() + 1e-9 * self._popularity
 
     def _best(self, rows: sparse.csr_array) -> torch.Tensor:
         """Largest weight per row and column; a block of X at a time, so that memory stays flat."""

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 
 from course_utils.data.interactions import Interactions, check_codes
-from course_utils.errors import InputError, NotFittedError
+from course_utils.errors import DivergedError, InputError, NotFittedError
 
 _DAY = 86_400  # seconds
 
@@ -118,8 +118,8 @@ class RecentPopularity(Popularity):
                 "interactions", got="no two different timestamps", expected="timestamps in seconds"
             )
         recent = interactions.items[times > times.max() - self.days * _DAY]
-        total = _counts(interactions.items, interactions.n_items)
-        # The share of the total stays below 1, so that it decides ties and nothing else.
+        total = _counts(interactions.items, interactions.n_items).double()
+        # The share of the total stays below 1, so that it decides ties and nothing else; float32 could not hold it.
         self._scores = _counts(recent, interactions.n_items) + total / (total.max() + 1)
         self._n_users = interactions.n_users
         return self
@@ -157,6 +157,7 @@ class BiasModel:
 
         Raises:
             InputError: there are no interactions.
+            DivergedError: the steps lead nowhere, as with a regularization near 0.
         """
         if len(interactions) == 0:
             raise InputError("interactions", got="none", expected="at least one")
@@ -167,7 +168,12 @@ class BiasModel:
         weight = np.concatenate([rated.sum(axis=1), rated.sum(axis=0)]) + self.regularization
         system = sparse.block_array([[None, rated], [rated.T, None]]) + sparse.diags_array(weight)
         target = np.concatenate([residual.sum(axis=1), residual.sum(axis=0)])
-        biases, _ = cg(system.tocsr(), target, rtol=1e-10, M=sparse.diags_array(1 / weight))
+        biases, failed = cg(system.tocsr(), target, rtol=1e-10, M=sparse.diags_array(1 / weight))
+        if failed or not np.isfinite(biases).all():
+            raise DivergedError(
+                f"the biases have not converged after {failed} steps; a larger regularization than "
+                f"{self.regularization} may help"
+            )
         both = torch.from_numpy(biases).to(torch.get_default_dtype())
         self.user_bias, self.item_bias = both.split([interactions.n_users, interactions.n_items])
         return self

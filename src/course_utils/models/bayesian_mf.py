@@ -13,8 +13,8 @@ import torch
 from torch.nn.functional import embedding
 
 from course_utils.data.interactions import Interactions, check_codes
-from course_utils.errors import InputError, NotFittedError
-from course_utils.models.least_squares import Rows, check_counts, pad
+from course_utils.errors import InputError, NotFittedError, check_counts
+from course_utils.models.least_squares import Rows, pad
 
 
 class BayesianMF:
@@ -43,7 +43,9 @@ class BayesianMF:
     """
 
     def __init__(self, factors: int = 10, samples: int = 100, burn_in: int = 20, seed: int = 0) -> None:
-        check_counts(factors=factors, samples=samples - 1, burn_in=burn_in + 1)
+        check_counts(factors=factors)
+        check_counts(2, samples=samples)
+        check_counts(0, burn_in=burn_in)
         self.factors, self.samples, self.burn_in, self.seed = factors, samples, burn_in, seed
         self.user_factors: torch.Tensor | None = None
 

@@ -169,7 +169,8 @@ def standardize(scores: torch.Tensor) -> torch.Tensor:
     """
     centred = scores - scores.mean(dim=1, keepdim=True)
     spread = centred.square().mean(dim=1, keepdim=True).sqrt()
-    constant = spread <= 1e-12 * scores.abs().amax(dim=1, keepdim=True)
+    noise = max(1e-12, 8 * torch.finfo(scores.dtype).eps)
+    constant = spread <= noise * scores.abs().amax(dim=1, keepdim=True)
     return centred / spread.masked_fill(constant, torch.inf)
 
 

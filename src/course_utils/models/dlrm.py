@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 from course_utils.models.embedding_bags import Codes, EmbeddingBags, Weights, check_dense
 
 # ---- what a click model takes ----------------------------------------------------------------------------------
@@ -84,9 +84,7 @@ class CrossNetwork(nn.Module):
 
     def __init__(self, width: int, layers: int, *, version: int = 2, rank: int | None = None) -> None:
         super().__init__()
-        for name, value in (("width", width), ("layers", layers), ("rank", 1 if rank is None else rank)):
-            if value < 1:
-                raise InputError(name, got=value, expected="at least 1")
+        check_counts(width=width, layers=layers, rank=1 if rank is None else rank)
         if version not in (1, 2):
             raise InputError("version", got=version, expected="1 or 2")
         if version == 1 and rank is not None:

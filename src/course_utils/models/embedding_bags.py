@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 
 Codes = torch.Tensor | Sequence[torch.Tensor]
 Weights = torch.Tensor | Sequence[torch.Tensor | None] | None
@@ -59,8 +59,7 @@ class EmbeddingBags(nn.Module):
             raise InputError(
                 "cardinalities", got=list(cardinalities), expected="one or more sizes, each at least 1"
             )
-        if embedding_dim < 1:
-            raise InputError("embedding_dim", got=embedding_dim, expected="at least 1")
+        check_counts(embedding_dim=embedding_dim)
         self.cardinalities, self.embedding_dim, self.sparse = list(cardinalities), embedding_dim, False
         sizes = torch.tensor(self.cardinalities)
         self.register_buffer("sizes", sizes, persistent=False)
@@ -172,6 +171,8 @@ class EmbeddingBags(nn.Module):
             if codes.ndim != 1 or begins.ndim != 1 or len(begins) != count:
                 shapes = f"shapes {tuple(codes.shape)} and {tuple(begins.shape)}"
                 raise InputError(f"indices, {name}", got=shapes, expected=f"(n,) and ({count},)")
+            if not count and len(codes):  # torch would read past the end (pytorch 175370)
+                raise InputError(name, got="none", expected=f"where the bags of {len(codes)} codes begin")
             if count and (int(begins[0]) != 0 or (begins.diff() < 0).any() or int(begins[-1]) > len(codes)):
                 expected = f"0 first, none smaller than the one before, none above {len(codes)}"
                 raise InputError(name, got=f"{begins[:8].tolist()}{' …' * (count > 8)}", expected=expected)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from course_utils.data.interactions import Interactions, check_codes, check_sizes
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 from course_utils.learning import loop, losses
 from course_utils.learning.negatives import uniform
 
@@ -65,9 +65,7 @@ class MatrixFactorization(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, size in (("n_users", n_users), ("n_items", n_items), ("factors", factors)):
-            if size < 1:
-                raise InputError(name, got=size, expected="at least 1")
+        check_counts(n_users=n_users, n_items=n_items, factors=factors)
         if not std > 0:  # from zero factors neither table gets a gradient
             raise InputError("std", got=std, expected="a number above 0")
         if mean and not biases:
@@ -227,8 +225,7 @@ def _click_loss(
     name: str, interactions: Interactions, negatives: int, regularization: float, generator: torch.Generator
 ) -> loop.Loss:
     """Each click against fresh unseen items of the same user, one by one or in pairs, and the penalty."""
-    if negatives < 1:
-        raise InputError("negatives", got=negatives, expected="at least 1")
+    check_counts(negatives=negatives)
 
     def loss(module: MatrixFactorization, batch: loop.Batch) -> dict[str, torch.Tensor]:
         unseen = uniform(interactions, batch[0], negatives, generator=generator)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.functional import mse_loss
 
 from course_utils.data.interactions import Interactions, check_codes, csr_tensor
-from course_utils.errors import InputError, NotFittedError
+from course_utils.errors import InputError, NotFittedError, check_counts
 from course_utils.learning import loop
 from course_utils.models.embedding_bags import Codes, EmbeddingBags, Weights, check_dense
 
@@ -187,8 +187,7 @@ class ContextFM(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if factors < 1 or epochs < 1:
-            raise InputError("factors, epochs", got=(factors, epochs), expected="at least 1 each")
+        check_counts(factors=factors, epochs=epochs)
         if any(size < 1 for size in cardinalities):
             raise InputError("cardinalities", got=cardinalities, expected="at least 1 each")
         penalties = (regularization, shrinkage, context_shrinkage)
@@ -247,6 +246,8 @@ class ContextFM(nn.Module):
         Raises:
             InputError: features or contexts do not fit.
         """
+        if len(interactions) == 0:
+            raise InputError("interactions", got="none", expected="at least one")
         contexts = self._check(contexts, len(interactions))
         self._build(interactions)
         generator = torch.Generator().manual_seed(self.seed)

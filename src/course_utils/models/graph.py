@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 
 from course_utils.data.interactions import Interactions, check_codes, check_sizes, csr_tensor
-from course_utils.errors import InputError, NotFittedError
+from course_utils.errors import InputError, NotFittedError, check_counts
 from course_utils.learning import loop, losses
 from course_utils.learning.negatives import uniform
 from course_utils.models.graph_data import bipartite_graph, check_undirected
@@ -100,11 +100,8 @@ class GraphRecommender(nn.Module):
 
     def __init__(self, sizes: dict[str, int], n_nodes: int, layers: int, std: float, seed: int) -> None:
         super().__init__()
-        for name, size in sizes.items():
-            if size < 1:
-                raise InputError(name, got=size, expected="at least 1")
-        if layers < 0:
-            raise InputError("layers", got=layers, expected="0 or more")
+        check_counts(**sizes)
+        check_counts(0, layers=layers)
         if not std > 0:  # from zero embeddings there is no gradient
             raise InputError("std", got=std, expected="a number above 0")
         self.n_users, self.n_items = sizes["n_users"], sizes["n_items"]

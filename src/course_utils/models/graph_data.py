@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 from course_utils.models.neighbors import similarities
 
 
@@ -115,8 +115,7 @@ def hetero_graph(
         InputError: a kind is unknown, its table is missing or lacks ids, or ``neighbors`` is below 1.
     """
     kinds = _allowed(kinds, {"items": items, "users": users})
-    if neighbors < 1:
-        raise InputError("neighbors", got=neighbors, expected="at least 1")
+    check_counts(neighbors=neighbors)
     data = HeteroData()
     data["user"].num_nodes, data["item"].num_nodes = interactions.n_users, interactions.n_items
     rated = interactions.csr(binary=True)

@@ -180,14 +180,3 @@ def start(given: torch.Tensor | None, shape: tuple[int, int], name: str, drawn: 
     if tuple(given.shape) != shape:
         raise InputError(name, got=f"shape {tuple(given.shape)}", expected=f"shape {shape}")
     return given.to(drawn.dtype)
-
-
-def check_counts(**counts: int) -> None:
-    """Refuse a count below 1.
-
-    Raises:
-        InputError: it names the argument.
-    """
-    for name, value in counts.items():
-        if not (isinstance(value, int) and value >= 1):
-            raise InputError(name, got=value, expected="a whole number, 1 or more")

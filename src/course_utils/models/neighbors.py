@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 
 from course_utils.data.interactions import Interactions, check_codes
-from course_utils.errors import InputError, NotFittedError
+from course_utils.errors import InputError, NotFittedError, check_counts
 from course_utils.models.baselines import BiasModel
 
 _KINDS = ("cosine", "tfidf", "pearson", "adjusted_cosine", "jaccard")
@@ -299,9 +299,7 @@ def _check(*, similarity: str, **numbers: float) -> None:
     """Refuse an unknown kind, a k below 1 and a negative constant."""
     if similarity not in _KINDS:
         raise InputError("similarity", got=repr(similarity), expected=f"one of {', '.join(_KINDS)}")
-    k = numbers.pop("k", 1)
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise InputError("k", got=k, expected="a whole number, 1 or more")
+    check_counts(k=numbers.pop("k", 1))
     for name, number in numbers.items():
         if not 0 <= number < np.inf:
             raise InputError(name, got=number, expected="0 or a number above")

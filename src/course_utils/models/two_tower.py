@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from course_utils.data.interactions import Interactions, check_codes, check_sizes
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 from course_utils.learning import loop, losses, negatives
 
 
@@ -103,14 +103,7 @@ class TwoTower(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, size in (
-            ("n_users", n_users),
-            ("n_items", n_items),
-            ("factors", factors),
-            ("epochs", epochs),
-        ):
-            if size < 1:
-                raise InputError(name, got=size, expected="at least 1")
+        check_counts(n_users=n_users, n_items=n_items, factors=factors, epochs=epochs)
         if not temperature > 0:
             raise InputError("temperature", got=temperature, expected="a number above 0")
         self.epochs, self.lr, self.batch_size = epochs, lr, batch_size

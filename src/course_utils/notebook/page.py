@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import random
 from collections.abc import Iterable
 from importlib import resources
@@ -18,6 +17,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from course_utils.data import settings
 from course_utils.errors import InputError
 from course_utils.notebook.plots import DPI, use_style
 
@@ -27,7 +27,6 @@ def setup(
     *,
     threads: int | None = None,
     dtype: torch.dtype = torch.float64,
-    device: str | torch.device = "cpu",
 ) -> None:
     """Make a notebook reproducible: the first call of every chapter.
 
@@ -40,25 +39,25 @@ def setup(
         threads: number of torch threads; the environment variable ``COURSE_THREADS``, or torch's own choice, when
             left out.
         dtype: default type of new floating tensors.
-        device: default device of new tensors. The book runs on the CPU unless you ask for another.
+
+    Raises:
+        InputError: the number of threads, as given or in the environment, is none that a machine can have.
     """
+    count = settings.threads(threads)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries that use NumPy's global generator exist
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     torch.set_default_dtype(dtype)
-    # None is the CPU too, without the mode that asks each call for its device: a sixth of the training time
-    torch.set_default_device(None if torch.device(device).type == "cpu" else device)
-    threads = threads or int(os.environ.get("COURSE_THREADS", 0))
-    if threads:
-        torch.set_num_threads(threads)
+    if count is not None:
+        torch.set_num_threads(count)
     torch.set_printoptions(precision=4, sci_mode=False)
     pd.set_option("display.precision", 4)
     use_style()
 
 
 def figure(fig: Figure, *, alt: str) -> None:
-    """Show a matplotlib figure with alt text, at the book's size, on white.
+    """Show a matplotlib figure with alt text, at the book's size, on white (or what a style of yours has).
 
     Args:
         fig: the figure; it is closed afterwards, so that it is not shown twice.
@@ -69,7 +68,9 @@ def figure(fig: Figure, *, alt: str) -> None:
     """
     _check_alt(alt)
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    ground = fig.get_facecolor()  # a dark style writes in white: then not on white
+    ground = ground if ground[3] == 1 else "white"
+    fig.savefig(buffer, format="png", dpi=DPI, facecolor=ground, metadata={"Software": None})
     plt.close(fig)
     width = round(fig.get_figwidth() * 100)
     _display(
@@ -119,8 +120,7 @@ def say(text: str) -> None:
 
 def progress(iterable: Iterable, description: str, *, total: int | None = None) -> tqdm:
     """A progress bar for anything over two seconds; silent where ``TQDM_DISABLE`` is set, and gone when done."""
-    silent = os.environ.get("TQDM_DISABLE") == "1"
-    return tqdm(iterable, desc=description, total=total, leave=False, disable=silent)
+    return tqdm(iterable, desc=description, total=total, leave=False, disable=settings.silent())
 
 
 def results(name: str) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from course_utils.errors import InputError, WorkerError
+from course_utils.errors import InputError, WorkerError, check_counts
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 50  # seconds that a process waits for another one before it gives up
@@ -61,8 +61,7 @@ def launch(target: str, processes: int = 2, payload: Any = None, *, timeout: flo
     """
     if not re.fullmatch(r"[\w.]+:\w+", target):
         raise InputError("target", got=repr(target), expected="'module:function'")
-    if processes < 1:
-        raise InputError("processes", got=processes, expected="1 or more")
+    check_counts(processes=processes)
     with tempfile.TemporaryDirectory(prefix="workers-") as name:
         folder = Path(name)
         torch.save(payload, folder / "payload.pt")

@@ -15,21 +15,24 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pandas as pd
 
-from course_utils.errors import InputError, MissingToolError
+from course_utils.errors import InputError, MissingToolError, check_counts
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 RUNS_ON = {3: (8, 11, 17), 4: (17, 21)}  # major version of Spark -> versions of Java with long support
 SYSTEM = (Path("/usr/lib/jvm"), Path("/Library/Java/JavaVirtualMachines"), Path("/opt/homebrew/opt"))
+_RUNNING: list[Callable[[], None]] = []  # what stops the session that runs
 # log4j's own settings: what Spark has to say goes to the process's standard error, and only if it is an error
 LOGGING = """rootLogger.level = error
 rootLogger.appenderRef.stderr.ref = console
@@ -117,7 +120,7 @@ def session(
     """Start a Spark of our own: so many threads on this machine, no web page, no port but on the loopback.
 
     What Spark says goes to ``spark.log`` in a new folder, beside the event log that :func:`stages` reads, and not
-    into the notebook. One session at a time; ``stop`` it, which removes the folder, before you start another one.
+    into the notebook. One session at a time: another one stops it, and ``stop`` removes its folder.
 
     Args:
         name: of the application.
@@ -128,20 +131,22 @@ def session(
 
     Raises:
         MissingToolError: pyspark or Java is missing.
-        InputError: ``cores`` is below 1, or a session is running.
+        InputError: ``cores`` is below 1, or a session that was not started here is running.
     """
-    if cores < 1:
-        raise InputError("cores", got=cores, expected="1 or more")
+    check_counts(cores=cores)
     java = find_java()
     with (
         warnings.catch_warnings()
     ):  # that it does not know the newest pandas; nothing here hands it a table of it
         warnings.simplefilter("ignore", FutureWarning)
+        import pyspark
         from pyspark.sql import SparkSession
 
         with suppress(ImportError):
-            import pyspark.testing.utils  # noqa: F401 - imported later on by Spark itself, and warns then
+            import pyspark.testing.utils
 
+    while _RUNNING:  # a cell that is run again shall do what it did
+        _RUNNING.pop()()
     if SparkSession.getActiveSession() is not None:
         raise InputError("session", got="a second one", expected="one at a time: spark.stop() first")
     folder = Path(tempfile.mkdtemp(prefix="spark-"))
@@ -175,6 +180,9 @@ def session(
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
     }
+    home = Path(pyspark.__file__).parent
+    if (home / "jars").is_dir():  # installed with its own Spark: another SPARK_HOME is stale
+        place["SPARK_HOME"] = str(home)
     os.environ.update(place)
     with _output_to(folder / "spark.log"):
         spark = builder.getOrCreate()
@@ -184,7 +192,10 @@ def session(
     def stop_and_clear() -> None:
         stop()
         shutil.rmtree(folder, ignore_errors=True)
+        if stop_and_clear in _RUNNING:
+            _RUNNING.remove(stop_and_clear)
 
+    _RUNNING.append(stop_and_clear)
     spark.stop = stop_and_clear  # a kernel that is killed later on runs no atexit
     return spark
 
@@ -227,7 +238,7 @@ def _events(spark: SparkSession) -> list[dict]:
     """The event log so far, after Spark's queue of events has been emptied into it."""
     context = spark.sparkContext
     context._jsc.sc().listenerBus().waitUntilEmpty()
-    folder = Path(context.getConf().get("spark.eventLog.dir").removeprefix("file://"))
+    folder = Path(url2pathname(urlsplit(context.getConf().get("spark.eventLog.dir")).path))
     (file,) = (path for path in folder.iterdir() if path.name.startswith(context.applicationId))
     lines = file.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.endswith("}")]

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 from course_utils.models.als import ALS
 
 
@@ -90,9 +90,7 @@ def antidote(
     Raises:
         InputError: ``accounts`` or ``steps`` is below 1.
     """
-    for name, value in (("accounts", accounts), ("steps", steps)):
-        if value < 1:
-            raise InputError(name, got=value, expected="at least 1")
+    check_counts(accounts=accounts, steps=steps)
     n, dtype = interactions.n_users, interactions.ratings.dtype
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(accounts, interactions.n_items, generator=generator, dtype=dtype) - 0.5

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 from course_utils.models.als import ALS
 from course_utils.simulation.logs import RatedArms, UniformLog
 
@@ -52,9 +52,7 @@ class _Counting:
     """How often each arm was taken, and what it gave."""
 
     def __init__(self, runs: int, arms: int) -> None:
-        for name, size in (("runs", runs), ("arms", arms)):
-            if size < 1:
-                raise InputError(name, got=size, expected="at least 1")
+        check_counts(runs=runs, arms=arms)
         self.runs, self.arms = runs, arms
         self.counts = np.zeros((runs, arms))
         self.sums = np.zeros((runs, arms))
@@ -75,6 +73,7 @@ class _Counting:
     ) -> None:
         """Count an arm in each run, ``(S,)``, and add its reward; runs where ``learns`` is False stay as they are."""
         weight = 1.0 if learns is None else learns
+        rewards = np.where(weight, _finite(rewards, weight), 0.0)
         self.counts[self._rows, arms] += weight
         self.sums[self._rows, arms] += weight * rewards
 
@@ -142,7 +141,8 @@ class UCB1(_Counting):
 class Thompson(_Counting):
     """A draw from what is believed of each arm, Beta(1 + successes, 1 + failures); taught in chapter 15.
 
-    Rewards are 0 or 1. An arm that may be the best is taken as often as it is likely to be the best.
+    Rewards are 0 or 1 (a share between them counts in part). An arm that may be the best is taken as often as it is
+    likely to be the best.
 
     Args:
         runs: S.
@@ -155,6 +155,20 @@ class Thompson(_Counting):
         """One draw an arm, in (0, 1)."""
         counts, sums = (np.take_along_axis(x, pools, axis=1) for x in (self.counts, self.sums))
         return generator.beta(1 + sums, 1 + counts - sums)
+
+    def update(
+        self,
+        arms: np.ndarray,
+        rewards: np.ndarray,
+        contexts: np.ndarray | None = None,
+        *,
+        learns: np.ndarray | None = None,
+    ) -> None:
+        """As for every bandit; a reward that counts is in 0..1, or there would be less than no failure."""
+        wrong = ~((np.asarray(rewards) >= 0) & (np.asarray(rewards) <= 1))
+        if (wrong if learns is None else wrong & np.asarray(learns, bool)).any():
+            raise InputError("rewards", got=f"values such as {rewards[wrong][0]}", expected="0 or 1")
+        super().update(arms, rewards, contexts, learns=learns)
 
 
 class LinUCB:
@@ -182,9 +196,7 @@ class LinUCB:
     def __init__(
         self, runs: int, arms: int, n_features: int, alpha: float = 1.0, *, regularization: float = 1.0
     ) -> None:
-        for name, size in (("runs", runs), ("arms", arms), ("n_features", n_features)):
-            if size < 1:
-                raise InputError(name, got=size, expected="at least 1")
+        check_counts(runs=runs, arms=arms, n_features=n_features)
         if not alpha >= 0:
             raise InputError("alpha", got=alpha, expected="0 or more")
         if not regularization > 0:
@@ -215,7 +227,7 @@ class LinUCB:
         """One more row of each taken arm's regression; runs where ``learns`` is False stay as they are."""
         x = self._check(contexts)
         rows = self._rows if learns is None else np.flatnonzero(learns)
-        x, arms, rewards = x[rows], arms[rows], rewards[rows]
+        x, arms, rewards = x[rows], arms[rows], _finite(rewards, 1.0 if learns is None else learns)[rows]
         inverse, theta = self.inverse[rows, arms], self.theta[rows, arms]
         ax = np.einsum("sde,se->sd", inverse, x)
         gain = ax / (1 + (ax * x).sum(axis=1))[:, None]
@@ -226,7 +238,17 @@ class LinUCB:
         shape = (self.runs, self.theta.shape[2])
         if contexts is None or np.shape(contexts) != shape:
             raise InputError("contexts", got=f"shape {np.shape(contexts)}", expected=f"shape {shape}")
+        if not np.isfinite(contexts).all():
+            raise InputError("contexts", got="nan or infinite values", expected="numbers")
         return contexts
+
+
+def _finite(rewards: np.ndarray, weight: np.ndarray | float) -> np.ndarray:
+    """The rewards, refused when one that counts is no number: it would stop all learning in silence."""
+    rewards = np.asarray(rewards, float)
+    if not (np.isfinite(rewards) | ~np.broadcast_to(np.asarray(weight, bool), rewards.shape)).all():
+        raise InputError("rewards", got="nan or infinite values", expected="numbers")
+    return rewards
 
 
 def regret(bandit: Bandit, chances: np.ndarray, steps: int, *, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,37 @@
+"""The environment variables that the package reads, each in one place; an empty one counts as not set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from course_utils.errors import InputError, check_counts
+
+MOST_THREADS = 1024  # far above any machine of a student; torch crashes at a hundred times as many
+
+
+def folder(name: str) -> Path | None:
+    """A folder, such as that of ``COURSE_CACHE`` or ``COURSE_DATA_DIR``, ``~`` resolved; None when not set."""
+    value = os.environ.get(name, "").strip()
+    return Path(value).expanduser() if value else None
+
+
+def threads(asked: int | None = None) -> int | None:
+    """Threads for torch: those asked for, else ``COURSE_THREADS``; None (or 0 there) leaves the choice to torch.
+
+    Raises:
+        InputError: no whole number of threads that a machine can have.
+    """
+    if asked is not None:
+        check_counts(1, MOST_THREADS, threads=asked)
+        return int(asked)
+    value = os.environ.get("COURSE_THREADS", "").strip() or "0"
+    if not (value.isascii() and value.isdigit() and int(value) <= MOST_THREADS):
+        expected = f"a whole number in 1..{MOST_THREADS}, or nothing"
+        raise InputError("COURSE_THREADS", got=repr(value), expected=expected)
+    return int(value) or None
+
+
+def silent() -> bool:
+    """Whether ``TQDM_DISABLE`` turns progress bars off, in tqdm's own words: anything but nothing, 0 and false."""
+    return os.environ.get("TQDM_DISABLE", "").strip().lower() not in ("", "0", "false", "no", "off")

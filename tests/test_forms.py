@@ -1,0 +1,215 @@
+"""The forms in which an argument may come, at every public door that takes one of its kind."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from course_utils import ranking
+from course_utils.data import splits
+from course_utils.data.features import item_features, user_features
+from course_utils.data.interactions import Interactions, check_codes
+from course_utils.errors import InputError, check_counts
+from course_utils.evaluation import beyond_accuracy, fairness, metrics, protocol, significance
+from course_utils.learning import loop, losses, negatives
+from course_utils.models.als import ALS, ImplicitALS
+from course_utils.models.association_rules import (
+    RuleRecommender,
+    basket_interactions,
+    frequent_itemsets,
+    rules,
+)
+from course_utils.models.baselines import BiasModel
+from course_utils.models.bayesian_mf import BayesianMF
+from course_utils.models.dlrm import CrossNetwork
+from course_utils.models.embedding_mf import MatrixFactorization
+from course_utils.models.factorization_machines import ContextFM
+from course_utils.models.graph import LightGCN
+from course_utils.models.neighbors import ItemKNN
+from course_utils.models.two_tower import TwoTower
+from course_utils.simulation.bandits import UCB1
+
+TABLE = pd.DataFrame({"user_id": [0, 0, 1, 2], "item_id": [0, 1, 1, 2], "rating": [1.0, 5, 3, 4]})
+DATA = Interactions.from_frame(TABLE, user_ids=range(3), item_ids=range(4))
+LISTS, RELEVANT = torch.tensor([[0, 1]]), torch.ones(1, 3, dtype=torch.bool)
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+COUNTS = {  # each takes a whole number of 1 or more; 2 does everywhere
+    "top_k": lambda n: ranking.top_k(torch.rand(2, 5), n),
+    "shortlist": lambda n: ranking.shortlist(torch.rand(2, 5), n),
+    "mmr": lambda n: ranking.mmr(torch.rand(2, 5), torch.eye(5), n),
+    "precision": lambda n: metrics.precision_at_k(LISTS, RELEVANT, n),
+    "ndcg": lambda n: metrics.ndcg_at_k(LISTS, RELEVANT, n),
+    "ndcg, graded": lambda n: metrics.ndcg_at_k(LISTS, RELEVANT.double(), n, gain="linear"),
+    "recommend": lambda n: protocol.recommend(BiasModel().fit(DATA), [0], n),
+    "bootstrap": lambda n: significance.bootstrap_interval([1.0, 2.0], samples=n),
+    "paired_test": lambda n: significance.paired_test([1.0, 2.0], [0.0, 0.0], samples=n),
+    "k_fold": lambda n: list(splits.k_fold(TABLE, n)),
+    "leave_last_out": lambda n: splits.leave_last_out(TABLE.assign(timestamp=1), n),
+    "batches": lambda n: next(iter(loop.batches(torch.arange(4), batch_size=n))),
+    "uniform": lambda n: negatives.uniform(DATA, torch.tensor([0]), n, generator=generator()),
+    "lambdarank": lambda n: losses.lambdarank_loss(torch.rand(1, 3), torch.rand(1, 3), k=n),
+    "ALS": lambda n: ALS(factors=n, iterations=1).fit(DATA),
+    "ImplicitALS": lambda n: ImplicitALS(factors=n, iterations=1).fit(DATA),
+    "BayesianMF": lambda n: BayesianMF(factors=1, samples=n, burn_in=0).fit(DATA),
+    "MatrixFactorization": lambda n: MatrixFactorization(3, 4, n),
+    "LightGCN": lambda n: LightGCN(3, 4, n),
+    "TwoTower": lambda n: TwoTower(3, 4, factors=n),
+    "ItemKNN": lambda n: ItemKNN(n).fit(DATA),
+    "ContextFM": lambda n: ContextFM(factors=n),
+    "RuleRecommender": lambda n: RuleRecommender(n),
+    "CrossNetwork": lambda n: CrossNetwork(3, n),
+    "UCB1": lambda n: UCB1(n, 2),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+class TestCounts:
+    @pytest.mark.parametrize("kind", [int, np.int64, np.int32, np.uint8])
+    def test_whole_numbers_of_every_type(self, name, kind):
+        COUNTS[name](kind(2))
+
+    @pytest.mark.parametrize("wrong", [0, -1, True, 2.0, 1.5, "2", None, np.float64(2), np.nan])
+    def test_others_are_refused_by_name(self, name, wrong):
+        if wrong is None and name == "lambdarank":
+            return  # no cut
+        with pytest.raises(InputError, match=r"[a-z_]+: got .*, expected a whole number"):
+            COUNTS[name](wrong)
+
+
+def test_a_list_longer_than_memory():
+    with pytest.raises(InputError, match=r"k: got 1000000000000, expected a whole number in 1..2"):
+        metrics.ndcg_at_k(LISTS, RELEVANT, 10**12)
+
+
+def test_check_counts_by_hand():
+    check_counts(0, 3, a=0, b=np.int8(3))
+    with pytest.raises(InputError, match=r"b: got 4, expected a whole number in 0..3"):
+        check_counts(0, 3, a=0, b=4)
+
+
+# ---- codes -----------------------------------------------------------------------------------------------------
+
+FORMS = [
+    list,
+    tuple,
+    np.array,
+    torch.tensor,
+    pd.Series,
+    lambda c: np.array(c, np.uint8),
+    lambda c: np.array(c, float),
+]
+MODEL = BiasModel().fit(DATA)
+CODES = {
+    "check_codes": lambda c: check_codes(c, 3, "users"),
+    "score": MODEL.score,
+    "predict": lambda c: MODEL.predict(c, c),
+    "recommend": lambda c: protocol.recommend(MODEL, c, 2, DATA)[0],
+    "rules": RuleRecommender(1).fit(DATA).score,
+    "lists": lambda c: metrics.precision_at_k([list(c)], RELEVANT, 1),
+    "coverage": lambda c: torch.tensor(beyond_accuracy.catalog_coverage([list(c)], 3)),
+    "exposure": lambda c: fairness.exposure([list(c)], 3),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+class TestCodes:
+    @pytest.mark.parametrize("form", FORMS)
+    def test_forms(self, name, form):
+        assert torch.equal(CODES[name](form([2, 0])), CODES[name](torch.tensor([2, 0])))
+
+    @pytest.mark.parametrize("wrong", [[1.9, 0.0], [np.nan, 0.0], ["0", "1"], [True, False], [7, 0]])
+    def test_what_is_no_code(self, name, wrong):
+        with pytest.raises(InputError, match=r"users|items|recommended"):
+            CODES[name](wrong)
+
+
+def test_a_series_counts_from_its_first_row():
+    assert check_codes(pd.Series([2, 1], index=[7, 5]), 3, "users").tolist() == [2, 1]
+
+
+# ---- scores ----------------------------------------------------------------------------------------------------
+
+
+class Counts:
+    def score(self, users):
+        return torch.bincount(DATA.items, minlength=4).repeat(len(users), 1)
+
+
+def test_counts_are_scores():
+    items, scores = protocol.recommend(Counts(), [0, 1], 3, DATA)
+    assert items.tolist() == [[2, 3, -1], [0, 2, 3]]
+    assert scores[0].tolist() == [1, 0, -torch.inf]
+    whole = torch.tensor([[3, 2, 1]])
+    assert ranking.mmr(whole, torch.eye(3), 3).tolist() == [[0, 1, 2]]
+    assert ranking.shortlist(whole, 2)[0].tolist() == [[0, 1]]
+    assert ranking.dpp(whole, torch.eye(3), 2).tolist() == [[0, 1]]
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ids", [["0", "1", "2"], pd.Index(["a", "b", "c"])])
+def test_text_ids_against_numbers(ids):
+    with pytest.raises(InputError, match=r"unknown id\(s\) \[0, 1, 2\] of type integer.* of type string"):
+        Interactions.from_frame(TABLE, user_ids=ids)
+
+
+def test_ids_are_no_table():
+    with pytest.raises(InputError, match="user_ids: got a DataFrame"):
+        Interactions.from_frame(TABLE, user_ids=TABLE[["user_id"]])
+
+
+@pytest.mark.parametrize(
+    "model", [MatrixFactorization(3, 3, 2), LightGCN(3, 3, 2), TwoTower(3, 3), ContextFM()]
+)
+def test_nothing_left_to_train_on(model):
+    empty = Interactions.from_frame(TABLE[:0], user_ids=range(3), item_ids=range(3))
+    with pytest.raises(InputError, match="interactions: got none"):
+        model.fit(empty)
+
+
+def test_rules_of_a_part_of_the_sets():
+    lines = pd.DataFrame({"basket_id": [1, 1, 2, 2, 3], "product_id": [10, 11, 10, 11, 12]})
+    sets = frequent_itemsets(basket_interactions(lines), 0.3)
+    assert len(rules(sets)) == 2
+    with pytest.raises(InputError, match="itemsets: got sets whose parts are missing"):
+        rules(sets[sets.itemsets.map(len) == 2])
+
+
+ITEMS = pd.DataFrame({"title": ["Alpha", "Beta"], "year": [1990, 1991], "genres": ["Drama", "War"]})
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [({"title": ["The", "Of"]}, "titles"), ({"genres": ""}, "genres"), ({"year": None}, "years")],
+)
+def test_items_without_words(change, part):
+    with pytest.raises(
+        InputError, match=f"items, {part}: got no word of any item, expected words, or {part}=0"
+    ):
+        item_features(ITEMS.assign(**change))
+
+
+@pytest.mark.parametrize("change", [{"title": ["Alpha", None]}, {"genres": ["Drama", None]}])
+def test_a_missing_word_is_none(change):
+    names = item_features(ITEMS.assign(**change)).names
+    assert not [name for name in names if "none" in name.lower() or "nan" in name.lower()]
+
+
+@pytest.mark.parametrize(
+    ("call", "table", "name"),
+    [
+        (item_features, ITEMS, "genres"),
+        (user_features, pd.DataFrame({"age": [1], "gender": "F", "occupation": "x"}), "age"),
+        (basket_interactions, pd.DataFrame({"basket_id": [1], "product_id": [2]}), "product_id"),
+        (Interactions.from_frame, TABLE, "rating"),
+    ],
+)
+def test_the_same_column_twice(call, table, name):
+    with pytest.raises(InputError, match=f"2 columns '{name}'"):
+        call(pd.concat([table, table[[name]]], axis=1))
