@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import pickle
 
 import numpy as np
 import pytest
@@ -113,3 +115,18 @@ def test_floats_are_found_in_tables_models_and_lists():
     assert stability_kernel.numbers(torch.arange(3)) is None
     assert stability_kernel.numbers(True) is None
     assert len(stability_kernel.numbers(np.zeros(10**6))) < 2 * stability_kernel.SAMPLE
+
+
+def test_a_record_older_than_the_code_is_not_taken(tmp_path, monkeypatch):
+    path = notebook(tmp_path / "n.ipynb", "x = 1.5")
+    record = tmp_path / "record.pickle"
+    record.write_bytes(pickle.dumps({"draws": 7, "cells": [{}]}))
+    monkeypatch.setattr(stability, "record_file", lambda path: record)
+    monkeypatch.setattr(stability, "run", lambda path: "run anew")
+    monkeypatch.setattr(stability, "ROOT", tmp_path)
+    assert stability.first(path).draws == 7
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "new.py").write_text("")
+    later = record.stat().st_mtime + 10
+    os.utime(tmp_path / "src" / "new.py", (later, later))
+    assert stability.first(path) == "run anew"

@@ -135,7 +135,8 @@ def change(before: np.ndarray, now: np.ndarray) -> float:
 def first(path: Path) -> Record:
     """The undisturbed run: that of the simulated Colab when it left its record, else one here."""
     kept = record_file(path)
-    if kept.exists() and kept.stat().st_mtime > path.stat().st_mtime:
+    sources = [path, *(ROOT / "src").rglob("*.py")]  # a record is stale when the code that it ran has changed
+    if kept.exists() and kept.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return Record(_outputs(execute.read(path)), *_load(kept))
     return run(path)
 
