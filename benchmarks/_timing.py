@@ -12,6 +12,7 @@ import json
 import os
 import re
 import time
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -23,6 +24,8 @@ ROWS = "BENCH_ROWS"  # `make bench` names here the file that takes a script's ro
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+# script -> question -> "ours / theirs" -> the largest ratio that the book accepts
+GOALS: dict[str, dict[str, dict[str, float]]] = tomllib.loads(Path(__file__).with_name("goals.toml").read_text())
 NONE = "–"  # in a table: there is no such number
 Clock = Callable[[], float]
 Times = dict[str, list[float]]  # seconds of each side, one a turn
@@ -39,7 +42,6 @@ class Row:
         ratio: median over the turns of ours / theirs, both of the same turn; None when the question was not run.
         low: the smallest ratio of a turn.
         high: the largest.
-        goal: the ratio shall not be larger; None where the book has no goal.
         ours_ms: median milliseconds of our side.
         note: threads and whatever else one must know, or why the question was not run.
     """
@@ -50,9 +52,15 @@ class Row:
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
-    goal: float | None = None
     ours_ms: float | None = None
     note: str = ""
+
+    @property
+    def goal(self) -> float | None:
+        """The ratio shall not be larger; None where ``goals.toml`` has no goal."""
+        sides = f"{self.ours} / {self.theirs}"
+        found = [questions[self.question].get(sides) for questions in GOALS.values() if self.question in questions]
+        return found[0] if found else None
 
 
 def clock(threads: int = 1) -> Clock:
@@ -89,16 +97,14 @@ def stopwatch(run: Callable[[], object], clock: Clock = time.process_time) -> Ca
     return lambda: timed(run, clock=clock)[1]
 
 
-def compare(
-    times: Times, question: str, ours: str, theirs: str, *, goal: float | None = None, note: str = ""
-) -> Row:
+def compare(times: Times, question: str, ours: str, theirs: str, *, note: str = "") -> Row:
     """The row of two sides; one that is not there gives a row without a ratio."""
     missing = [name for name in (ours, theirs) if name not in times]
     if missing:
-        return Row(question, ours, theirs, goal=goal, note=f"not run: {', '.join(missing)}")
+        return Row(question, ours, theirs, note=f"not run: {', '.join(missing)}")
     ratios = [a / b for a, b in zip(times[ours], times[theirs], strict=True)]
     middle = median(ratios), min(ratios), max(ratios)
-    return Row(question, ours, theirs, *middle, goal, 1e3 * median(times[ours]), note)
+    return Row(question, ours, theirs, *middle, 1e3 * median(times[ours]), note)
 
 
 def show_times(title: str, times: Times) -> None:
@@ -107,8 +113,7 @@ def show_times(title: str, times: Times) -> None:
     for name, spent in times.items():
         milliseconds = [1e3 * seconds for seconds in spent]
         print(
-            f"| {name} | {median(milliseconds):.1f} | {min(milliseconds):.1f} to {max(milliseconds):.1f} |",
-            flush=True,
+            f"| {name} | {median(milliseconds):.1f} | {min(milliseconds):.1f} to {max(milliseconds):.1f} |", flush=True
         )
 
 
@@ -154,11 +159,10 @@ def read_table(text: str) -> list[Row]:
 
 
 def _read(question: str, cells: list[str]) -> Row:
-    sides, ratio, spread, goal, note = cells
+    sides, ratio, spread, _, note = cells  # the goal stands in goals.toml
     numbers = [None if part == NONE else float(part) for part in (ratio, *spread.split(" to "))]
     note = note.removeprefix("met").removeprefix("missed").removeprefix("; ")
-    wanted = None if goal == NONE else float(goal)
-    return Row(question, *sides.split(" / "), *(numbers * 2)[:3], goal=wanted, note=note)
+    return Row(question, *sides.split(" / "), *(numbers * 2)[:3], note=note)
 
 
 def report(rows: list[Row]) -> None:

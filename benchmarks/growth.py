@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -139,14 +141,13 @@ def main(repeats: int, only: str = "", *, save: bool = False) -> pd.DataFrame:
     place = {name: number for number, name in enumerate(QUESTIONS)}
     table = table.sort_values("model", key=lambda names: names.map(place), kind="stable")
     table.to_csv(path, index=False, lineterminator="\n")
+    subprocess.run([sys.executable, path.parents[1] / "experiments" / "_tables.py", path, __file__], check=True)
     print(f"results/ch16_growth.csv: {len(table)} rows")
     return table
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--save", action="store_true")

@@ -138,7 +138,7 @@ def our_sides(world: World, known: Values) -> dict[str, Callable[[], object]]:
     }
 
 
-def against(title: str, world: World, repeats: int, goals: dict[str, float]) -> list[Row]:
+def against(title: str, world: World, repeats: int) -> list[Row]:
     known = ours(world.scores, world.relevant)
     print(f"\n{title}:", ", ".join(f"{name} {value:.4f}" for name, value in known.items()))
     sides = our_sides(world, known)
@@ -155,10 +155,7 @@ def against(title: str, world: World, repeats: int, goals: dict[str, float]) -> 
         ("measure_lists", "ranx"),
     ]
     question = f"scores to NDCG, MAP, recall at 10, {title}"
-    return [
-        compare(times, question, *pair, goal=goals.get(pair[1]) if pair[0] == "ours" else None)
-        for pair in pairs
-    ]
+    return [compare(times, question, *pair) for pair in pairs]
 
 
 def against_scikit_learn(title: str, world: World, repeats: int) -> Row:
@@ -177,9 +174,7 @@ def against_scikit_learn(title: str, world: World, repeats: int) -> Row:
 
 
 def against_torchmetrics(world: World, repeats: int, n_users: int = 100) -> Row:
-    library = peer(
-        "torchmetrics", lambda: __import__("torchmetrics.functional.retrieval").functional.retrieval
-    )
+    library = peer("torchmetrics", lambda: __import__("torchmetrics.functional.retrieval").functional.retrieval)
     scores, relevant = world.scores[:n_users], world.relevant[:n_users]
     sides = {"ours": stopwatch(lambda: ours(scores, relevant))}
     if library:
@@ -208,11 +203,10 @@ def main() -> None:
     torch.set_default_dtype(torch.float64)
     rows = []
     if options.only != "small":
-        goals = {"ranx": 0.12, "torch.topk": 1.3}
-        rows += against("20,000 x 5,000", World(20_000, 5_000), options.repeats, goals)
+        rows += against("20,000 x 5,000", World(20_000, 5_000), options.repeats)
     if options.only != "large":
         title, world = "943 x 1,682", World(943, 1_682)
-        rows += against(title, world, options.repeats, {"ranx": 0.3})
+        rows += against(title, world, options.repeats)
         rows.append(against_scikit_learn(title, world, options.repeats))
         rows.append(against_torchmetrics(world, min(3, options.repeats)))
     report(rows)

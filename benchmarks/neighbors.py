@@ -35,12 +35,7 @@ RATING_MODELS = {
     "UserKNN, pearson": lambda: UserKNN(similarity="pearson", shrinkage=25),
     "UserKNN()": UserKNN,
 }
-LIST_MODELS = {
-    "ItemKNN()": ItemKNN,
-    "ItemKNN(300)": lambda: ItemKNN(300),
-    "UserKNN()": UserKNN,
-    "EASE()": EASE,
-}
+LIST_MODELS = {"ItemKNN()": ItemKNN, "ItemKNN(300)": lambda: ItemKNN(300), "UserKNN()": UserKNN, "EASE()": EASE}
 
 
 def surprise_models() -> dict[str, Callable]:
@@ -140,15 +135,11 @@ def scale_rows(repeats: int) -> Rows:
     """Seconds for all item cosines of 20,000 users, 5,000 items and about 742,000 interactions."""
     rng = np.random.default_rng(0)
     share = 1 / np.arange(20, 5_020)
-    pairs = np.unique(
-        rng.integers(0, 20_000, 765_000) * 5_000 + rng.choice(5_000, 765_000, p=share / share.sum())
-    )
+    pairs = np.unique(rng.integers(0, 20_000, 765_000) * 5_000 + rng.choice(5_000, 765_000, p=share / share.sum()))
     users, items = np.divmod(pairs, 5_000)
     matrix = sparse.csr_array((np.ones(len(pairs)), (items, users)), shape=(5_000, 20_000))
     return {
-        "similarities(matrix)": [
-            (float(matrix.nnz), timed(lambda: similarities(matrix))[1]) for _ in range(repeats)
-        ]
+        "similarities(matrix)": [(float(matrix.nnz), timed(lambda: similarities(matrix))[1]) for _ in range(repeats)]
     }
 
 
@@ -167,9 +158,7 @@ def show(title: str, measure: str, rows: Rows) -> None:
 
 def answer(question: str, measure: str, rows: Rows, ours: str, theirs: str) -> Row:
     """Ratio of the seconds, run by run, and the two qualities, without which a time says little."""
-    quality = [
-        f"{np.mean([found for found, _ in rows[name]]):.3f}" for name in (ours, theirs) if name in rows
-    ]
+    quality = [f"{np.mean([found for found, _ in rows[name]]):.3f}" for name in (ours, theirs) if name in rows]
     times = {name: [seconds for _, seconds in values] for name, values in rows.items()}
     return compare(times, question, ours, theirs, note=f"{measure} {' and '.join(quality)}")
 

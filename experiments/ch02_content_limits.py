@@ -83,9 +83,7 @@ def new_films(data, seed: int) -> list[dict]:
         rows.append({"question": question, "setting": setting, "seed": seed, "model": model, "value": value})
 
     for n in USERS:  # the asked users give their ratings of known films, the others all of theirs
-        train = pd.concat(
-            [known[known.user_id.isin(order[:100])], data.ratings[data.ratings.user_id.isin(rest[:n])]]
-        )
+        train = pd.concat([known[known.user_id.isin(order[:100])], data.ratings[data.ratings.user_id.isin(rest[:n])]])
         for name, model in models(features).items():
             add("users", n, name, auc(data, model, train, asked, codes, rated, ~rated))
             if n in (0, max(USERS)):
@@ -135,9 +133,7 @@ def other_domain(data, seed: int) -> list[dict]:
         codes = data.interactions(data.ratings[data.ratings.item_id.isin(films)]).items.unique()
         for name, model in models(item_features(data.items)).items():
             value = auc(data, model, data.ratings[~hidden], asked, codes, rated, ~rated)
-            rows.append(
-                {"question": "domain", "setting": setting, "seed": seed, "model": name, "value": value}
-            )
+            rows.append({"question": "domain", "setting": setting, "seed": seed, "model": name, "value": value})
     return rows
 
 
@@ -145,11 +141,7 @@ def lists(data, seed: int) -> list[dict]:
     """Mean difference by genre between two films of one list of ten."""
     train = data.interactions(splits.random_split(data.ratings, seed=seed)[0])
     genres = torch.from_numpy(item_features(data.items, years=0, titles=0).matrix.toarray())
-    compared = {
-        "content-based": ContentBased(item_features(data.items)),
-        "popularity": Popularity(),
-        "EASE": EASE(),
-    }
+    compared = {"content-based": ContentBased(item_features(data.items)), "popularity": Popularity(), "EASE": EASE()}
     rows = []
     for name, model in compared.items():
         shown, _ = recommend(model.fit(train), torch.arange(train.n_users), exclude=train)

@@ -32,11 +32,7 @@ from course_utils.models.embedding_mf import MatrixFactorization
 Row = tuple[str, str | int, int | str, str, float]
 FACTORS = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 64)
 ENOUGH = 20  # training ratings of a film whose neighbours are compared
-STARTS = {
-    "N(0, 1)": {"biases": False, "std": 1.0},
-    "small": {"biases": False},
-    "small, mean, biases": {"biases": True},
-}
+STARTS = {"N(0, 1)": {"biases": False, "std": 1.0}, "small": {"biases": False}, "small, mean, biases": {"biases": True}}
 
 
 def model(data: Interactions, *, seed: int, **settings: object) -> MatrixFactorization:

@@ -161,15 +161,10 @@ def tune(task: str, names: list[str]) -> None:
                 loss = metrics.log_loss(fit_linear(name, setting, past, later), later.labels)
                 rows.append([task, name, setting, np.nan, np.nan, 0, loss, 0, loss])
             else:
-                stop = {
-                    "validate": lambda m: metrics.log_loss(logits_of(m, later), later.labels),
-                    "patience": PATIENCE,
-                }
+                stop = {"validate": lambda m: metrics.log_loss(logits_of(m, later), later.labels), "patience": PATIENCE}
                 _, history = fit_network(name, setting, past, seed=0, epochs=MOST, **stop)
                 losses = history["validation"]
-                kept = [
-                    value for p in (PATIENCE, 2) for value in (stopped(losses, p), losses[stopped(losses, p)])
-                ]
+                kept = [value for p in (PATIENCE, 2) for value in (stopped(losses, p), losses[stopped(losses, p)])]
                 assert kept[0] == history.attrs["best_epoch"]
                 rows.append([task, name, np.nan, *setting, *kept])
             print(*rows[-1], flush=True)
@@ -209,16 +204,7 @@ def final(task: str, names: list[str]) -> None:
         for seed, values in seeds_of(name, best, SEEDS[task], past, later):
             rows.append([task, name, seed, *best[["C", "lr", "weight_decay", "epochs"]], *values.values()])
             print(*rows[-1], flush=True)
-    columns = [
-        "task",
-        "model",
-        "seed",
-        "C",
-        "lr",
-        "weight_decay",
-        "epochs",
-        *measured(constant, later.labels),
-    ]
+    columns = ["task", "model", "seed", "C", "lr", "weight_decay", "epochs", *measured(constant, later.labels)]
     merge("ch08_clicks", pd.DataFrame(rows, columns=columns), ["task", "model"], ["seed"])
 
 

@@ -93,9 +93,7 @@ def path(name: str, recipe: str, seed: int, phase: int, past: Rows, test: Rows) 
     )
     print(name, recipe, seed, phase, history["log_loss"].iloc[-1], flush=True)
     table = history.drop(columns="loss").astype({"near": int, "switches": int}).reset_index()
-    for place, (column, value) in enumerate(
-        {"model": name, "decay": recipe, "seed": seed, "shaken": phase}.items()
-    ):
+    for place, (column, value) in enumerate({"model": name, "decay": recipe, "seed": seed, "shaken": phase}.items()):
         table.insert(place, column, value)
     return table
 

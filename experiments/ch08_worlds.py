@@ -67,9 +67,7 @@ def linear(parts: dict[str, Part]) -> torch.Tensor:
     best = None
     for penalty in (0.1, 1.0, 10.0):
         model = LogisticRegression(C=penalty, max_iter=1000).fit(x["train"], parts["train"][2].numpy())
-        loss = metrics.log_loss(
-            torch.as_tensor(model.decision_function(x["validation"])), parts["validation"][2]
-        )
+        loss = metrics.log_loss(torch.as_tensor(model.decision_function(x["validation"])), parts["validation"][2])
         if best is None or loss < best[0]:
             best = loss, torch.as_tensor(model.decision_function(x["test"]))
     return best[1]

@@ -68,9 +68,7 @@ def untrained(data: MovieLens, seed: int, past: Interactions, test: Interactions
     edges, sizes = bipartite_graph(past).edge_index, (past.n_users, past.n_items)
     for width in (64, 256, 1024, "one-hot"):
         for number in range(5):
-            model = LightGCN(
-                *sizes, factors=sum(sizes) if width == "one-hot" else width, layers=number, seed=seed
-            )
+            model = LightGCN(*sizes, factors=sum(sizes) if width == "one-hot" else width, layers=number, seed=seed)
             if width == "one-hot":
                 model.embedding.weight.data = torch.eye(sum(sizes))
             found = {f"{width}, both ways": model(edges).detach()}

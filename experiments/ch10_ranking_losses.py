@@ -126,9 +126,7 @@ def penalty(module: MatrixFactorization, users: torch.Tensor, items: torch.Tenso
     return total
 
 
-def fitted(
-    name: str, past: Interactions, *, seed: int, lr: float, regularization: float
-) -> MatrixFactorization:
+def fitted(name: str, past: Interactions, *, seed: int, lr: float, regularization: float) -> MatrixFactorization:
     """One loss trained on slates, with its force taken out."""
     model = (Metric if name == "triplet" else MatrixFactorization)(past.n_users, past.n_items, seed=seed)
     batches = Slates(past, generator=torch.Generator().manual_seed(seed))

@@ -52,11 +52,7 @@ CUTS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def draw(
-    name: str,
-    model: MatrixFactorization,
-    data: Interactions,
-    batch: loop.Batch,
-    generator: torch.Generator,
+    name: str, model: MatrixFactorization, data: Interactions, batch: loop.Batch, generator: torch.Generator
 ) -> torch.Tensor:
     """Ten negatives for each row, ``(B, 10)``, item codes."""
     users, items = batch
@@ -76,9 +72,7 @@ def draw(
     return negatives.mix(hardest, pool[:, :NEGATIVES], 0.3, generator=generator)
 
 
-def in_batch_loss(
-    name: str, model: MatrixFactorization, data: Interactions, batch: loop.Batch
-) -> torch.Tensor:
+def in_batch_loss(name: str, model: MatrixFactorization, data: Interactions, batch: loop.Batch) -> torch.Tensor:
     """The other rows' positives as negatives, corrected or not."""
     users, items = batch
     scores = model.user_factors(users) @ model.item_factors(items).T  # (B, B)
@@ -163,9 +157,7 @@ def samplers(data: MovieLens) -> Iterator[Row]:
                 yield from false_negatives(model, past, test, seed)
 
 
-def false_negatives(
-    model: MatrixFactorization, past: Interactions, test: Interactions, seed: int
-) -> Iterator[Row]:
+def false_negatives(model: MatrixFactorization, past: Interactions, test: Interactions, seed: int) -> Iterator[Row]:
     """Share of hidden positives among the unseen, by rank and by sampler."""
     hidden, users = test.mask(), test.users.unique()
     lists = ranking.top_k(model.score(users).masked_fill(past.mask()[users], -torch.inf), 200)
@@ -259,9 +251,7 @@ def fit_triplets(data: Interactions, seed: int, margin: float) -> Cosine:
         unseen_items = negatives.uniform(data, users, 1, generator=generator)[:, 0]
         unit: Callable[[torch.Tensor], torch.Tensor] = lambda x: normalize(x, dim=1)  # noqa: E731
         anchor = unit(m.user_factors(users))
-        return losses.triplet_loss(
-            anchor, unit(m.item_factors(items)), unit(m.item_factors(unseen_items)), margin
-        )
+        return losses.triplet_loss(anchor, unit(m.item_factors(items)), unit(m.item_factors(unseen_items)), margin)
 
     descend(model, loop.batches(data.users, data.items, batch_size=BATCH, generator=generator), loss)
     return Cosine(model)

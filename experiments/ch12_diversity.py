@@ -122,10 +122,7 @@ def fit_clicks(past: Interactions, seed: int, term: Term | None = None, weight: 
         scores = module.user_factors(users) @ module.item_factors.weight.T
         scores = scores + module.mean + module.user_biases(users) + module.item_biases.weight[:, 0]
         clicks = seen[users].to(scores.dtype)
-        size = (
-            module.user_factors(users).square().sum(1).mean()
-            + module.item_factors.weight.square().sum(1).mean()
-        )
+        size = module.user_factors(users).square().sum(1).mean() + module.item_factors.weight.square().sum(1).mean()
         terms = {
             "bce": binary_cross_entropy_with_logits(scores, clicks, pos_weight=torch.tensor(CLICK)),
             "penalty": 0.01 * size,
@@ -195,10 +192,7 @@ def main(wanted: list[str]) -> None:
         everyone = torch.arange(world.train.n_users)
         clicks = fit_clicks(world.train, seed)
         als = ImplicitALS(seed=seed).fit(world.train).score(everyone)
-        chances = {
-            "MF": (clicks, torch.sigmoid(clicks - np.log(CLICK))),
-            "implicit ALS": (als, als.clamp(min=1e-6)),
-        }
+        chances = {"MF": (clicks, torch.sigmoid(clicks - np.log(CLICK))), "implicit ALS": (als, als.clamp(min=1e-6))}
         for base, (scores, chance) in chances.items():
             plain = top(world, scores)
             found = [("none", 0.0, plain, world.fit_of(scores) if base == "MF" else {})]
@@ -209,9 +203,7 @@ def main(wanted: list[str]) -> None:
                 row = {"method": method, "base": base, "setting": setting, "seed": seed}
                 rows.append(row | world.measures(lists) | world.changes(lists, plain) | fit)
                 print(
-                    *row.values(),
-                    f"NDCG@10 {rows[-1]['ndcg@10']:.4f}  Gini@10 {rows[-1]['gini@10']:.4f}",
-                    flush=True,
+                    *row.values(), f"NDCG@10 {rows[-1]['ndcg@10']:.4f}  Gini@10 {rows[-1]['gini@10']:.4f}", flush=True
                 )
     table = pd.DataFrame([row for row in rows if row["method"] in wanted])
     write("ch12_diversity", table, keys=["method", "base", "setting", "seed"], keep_others=True)

@@ -28,14 +28,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from course_utils import ranking
 from course_utils.data import Interactions, MovieLens, load_complete_journey, splits
-from course_utils.evaluation import (
-    bootstrap_interval,
-    fairness,
-    gini,
-    measure_lists_per_user,
-    metrics,
-    recommend,
-)
+from course_utils.evaluation import bootstrap_interval, fairness, gini, measure_lists_per_user, metrics, recommend
 from course_utils.learning import loop, negatives, regularizers
 from course_utils.learning.regularizers import FairnessTerm
 from course_utils.models.embedding_mf import MatrixFactorization
@@ -116,9 +109,7 @@ def ratings(data: MovieLens) -> Iterator[dict]:
         "healthcare": data.users["occupation"] == "healthcare",
     }
     groups = {name: torch.tensor(column.to_numpy()).long() for name, column in groups.items()}
-    folds = [tuple(map(data.interactions, parts)) for parts in splits.k_fold(data.ratings, seed=0)][
-        : len(SEEDS)
-    ]
+    folds = [tuple(map(data.interactions, parts)) for parts in splits.k_fold(data.ratings, seed=0)][: len(SEEDS)]
     fitted, before = {}, {}
     for name, term, weight, diversity in RATINGS:
         pooled = []
@@ -234,8 +225,7 @@ def journey() -> World:
     own = torch.tensor((products.brand == "Private").to_numpy()).long()
     ids = {"user_ids": people.household_id, "item_ids": products.product_id}
     parts = [
-        tuple(Interactions.from_frame(part, **ids) for part in splits.random_split(pairs, seed=seed))
-        for seed in SEEDS
+        tuple(Interactions.from_frame(part, **ids) for part in splits.random_split(pairs, seed=seed)) for seed in SEEDS
     ]
     return World(parts, bands, {"income": (0, 2), "age": (0, 1)}, "income", [own] * len(SEEDS), 10)
 
@@ -251,11 +241,7 @@ def films(data: MovieLens) -> World:
     tails = []
     for past, _ in parts:
         tail = torch.ones(past.n_items, dtype=torch.long)
-        tail[
-            ranking.top_k(torch.bincount(past.items, minlength=past.n_items)[None] * 1.0, past.n_items // 10)[
-                0
-            ]
-        ] = 0
+        tail[ranking.top_k(torch.bincount(past.items, minlength=past.n_items)[None] * 1.0, past.n_items // 10)[0]] = 0
         tails.append(tail)
     return World(parts, bands, {"gender": (0, 1), "age": (0, 1)}, "gender", tails, 15)
 
@@ -287,12 +273,7 @@ def clicks(data: MovieLens) -> Iterator[dict]:
     for name, world in (("journey", journey()), ("films", films(data))):
         for term, weight, diversity in CLICKS[name]:
             models = [click_model(world, seed, term, weight, diversity) for seed in SEEDS]
-            place = {
-                "experiment": "clicks",
-                "setting": f"{name}: {term}",
-                "weight": weight,
-                "diversity": diversity,
-            }
+            place = {"experiment": "clicks", "setting": f"{name}: {term}", "weight": weight, "diversity": diversity}
             yield from click_rows(place, world, models)
             if term == "none" and not diversity:
                 for bonus in BONUS[name]:
@@ -370,9 +351,7 @@ def click_rows(place: dict, world: World, models: list) -> Iterator[dict]:
         yield place | {"seed": "all", "measure": measure, "value": value, "low": low, "high": high}
 
 
-BEFORE: dict[
-    str, tuple[np.ndarray, np.ndarray]
-] = {}  # the model without terms, to which the others are compared
+BEFORE: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # the model without terms, to which the others are compared
 PARTS = {part.__name__: part for part in (ratings, clicks)}
 
 

@@ -58,11 +58,7 @@ def models(world: World) -> dict[str, Callable[[], object]]:
     }
 
 
-FIXED = {
-    "random": RandomSlates(),
-    "engagement oracle": Oracle(),
-    "satisfaction oracle": Oracle("satisfaction"),
-}
+FIXED = {"random": RandomSlates(), "engagement oracle": Oracle(), "satisfaction oracle": Oracle("satisfaction")}
 EVERYONE = [*FIXED, "popularity", "ease", "content"]
 REMEDIED = ["popularity", "ease", "content"]
 

@@ -52,13 +52,10 @@ def main() -> None:
             predicted[name] = pd.Series(model.predict(test.users, test.items).numpy())
         for name, values in predicted.items():
             error = (
-                values.astype(float).fillna(past["rating"].mean()).clip(1, 5).to_numpy()
-                - future["rating"].to_numpy()
+                values.astype(float).fillna(past["rating"].mean()).clip(1, 5).to_numpy() - future["rating"].to_numpy()
             )
             rmse = (error**2).mean() ** 0.5
-            rows.append(
-                {"model": name, "fold": fold, "rmse": rmse, "without prediction": values.isna().sum()}
-            )
+            rows.append({"model": name, "fold": fold, "rmse": rmse, "without prediction": values.isna().sum()})
     session.stop()
     write("ch16_spark_als", pd.DataFrame(rows).sort_values(["model", "fold"]), keys=["model", "fold"])
 

@@ -201,10 +201,7 @@ def main(wanted: list[str]) -> None:
             continue
         for row in run(data):
             rows.append({"protocol": protocol, **row})
-            print(
-                "  ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in rows[-1].values()),
-                flush=True,
-            )
+            print("  ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in rows[-1].values()), flush=True)
     table = pd.DataFrame(rows).reindex(columns=["protocol", "model", "run", *MEASURES])
     write("ch17_evidence", table, keys=["protocol", "model", "run"], keep_others=bool(wanted))
 

@@ -24,13 +24,7 @@ from _tables import SEEDS, movielens, write
 
 from course_utils.data import Interactions, MovieLens, load_movielens, splits
 from course_utils.data.features import item_features, user_features
-from course_utils.evaluation import (
-    bootstrap_interval,
-    fairness,
-    measure_lists,
-    measure_lists_per_user,
-    measure_ratings,
-)
+from course_utils.evaluation import bootstrap_interval, fairness, measure_lists, measure_lists_per_user, measure_ratings
 from course_utils.models.als import ALS, ImplicitALS
 from course_utils.models.association_rules import RuleRecommender
 from course_utils.models.base import RatingModel, Recommender
@@ -116,11 +110,7 @@ def gaps(data: MovieLens, values: np.ndarray, users: np.ndarray, *, root: bool =
     people, columns = data.users, {}
     for name, second in (("gender", people["gender"] == "F"), ("age", people["age"] >= 35)):
         found = fairness.group_gap(values, second.to_numpy().astype(int)[users], users=users, root=root)
-        columns |= {
-            f"{name} gap": found.difference,
-            f"{name} gap low": found.low,
-            f"{name} gap high": found.high,
-        }
+        columns |= {f"{name} gap": found.difference, f"{name} gap low": found.low, f"{name} gap high": found.high}
     return columns
 
 
@@ -169,10 +159,7 @@ def main(wanted: list[str]) -> None:
     unknown = set(wanted) - set(TOP_N) - set(RATINGS)
     if unknown:
         raise SystemExit(f"unknown model(s) {sorted(unknown)}; there are {sorted(set(TOP_N) | set(RATINGS))}")
-    for name, models, run, key in (
-        ("ch17_league", TOP_N, top_n, "seed"),
-        ("ch17_ratings", RATINGS, ratings, "fold"),
-    ):
+    for name, models, run, key in (("ch17_league", TOP_N, top_n, "seed"), ("ch17_ratings", RATINGS, ratings, "fold")):
         chosen = [model for model in models if not wanted or model in wanted]
         if chosen:
             table, users = run(chosen)

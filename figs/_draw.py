@@ -67,22 +67,13 @@ def box(
     )
     middle, ink = x + width / 2, QUIET if faint else INK
     if not text:
-        axes.text(
-            middle, y + height / 2, title, ha="center", va="center", weight="bold", color=ink, size=size
-        )
+        axes.text(middle, y + height / 2, title, ha="center", va="center", weight="bold", color=ink, size=size)
         return
     lines = text.count("\n") + 1
     top = y + height / 2 + 0.095 * lines
     axes.text(middle, top, title, ha="center", va="center", weight="bold", color=ink, size=size)
     axes.text(
-        middle,
-        top - 0.17,
-        text,
-        ha="center",
-        va="top",
-        color=QUIET if faint else INK,
-        size=size - 2,
-        linespacing=1.25,
+        middle, top - 0.17, text, ha="center", va="top", color=QUIET if faint else INK, size=size - 2, linespacing=1.25
     )
 
 

@@ -17,13 +17,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 HERE = Path(__file__).resolve().parent
 INK, QUIET, LINE, CARD, ACCENT = "#16202A", "#4A5763", "#C3CDD6", "#F4F7FA", "#0B4F8A"
 # one colour a stage, from the palette of the book's plots
-COLOURS = {
-    "data": "#0072B2",
-    "splits": "#7A6400",
-    "model": "#C44E00",
-    "evaluate": "#00785A",
-    "figure": "#A3397F",
-}
+COLOURS = {"data": "#0072B2", "splits": "#7A6400", "model": "#C44E00", "evaluate": "#00785A", "figure": "#A3397F"}
 LABELS = {
     "data": ("Data", "ratings, baskets"),
     "splits": ("Splits", "train, test, time"),
@@ -37,9 +31,7 @@ WIDTH, HEIGHT = 9.94, 5.62  # inches
 def box(ax: Axes, x: float, y: float, width: float, height: float, *, face: str, edge: str) -> None:
     """A rounded box with its lower left corner at (x, y)."""
     style = "round,pad=0,rounding_size=0.09"
-    ax.add_patch(
-        FancyBboxPatch((x, y), width, height, boxstyle=style, facecolor=face, edgecolor=edge, linewidth=1)
-    )
+    ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=style, facecolor=face, edgecolor=edge, linewidth=1))
 
 
 def draw_way(ax: Axes) -> None:
@@ -52,9 +44,7 @@ def draw_way(ax: Axes) -> None:
         ax.text(x + width / 2, 4.87, about, color="white", size=8, ha="center", va="center")
         if index:
             ends = ((x - gap + 0.02, 5.07), (x - 0.02, 5.07))
-            ax.add_patch(
-                FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=13, color=INK, shrinkA=0, shrinkB=0)
-            )
+            ax.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=13, color=INK, shrinkA=0, shrinkB=0))
 
 
 def draw_part(ax: Axes, part: dict, needs: dict, x: float, y: float, width: float, height: float) -> None:
@@ -66,9 +56,7 @@ def draw_part(ax: Axes, part: dict, needs: dict, x: float, y: float, width: floa
         lit = stage in part["stages"]
         centre = (x + 0.26 + index * 0.2, top - 0.62)
         face = COLOURS[stage] if lit else "white"
-        ax.add_patch(
-            Circle(centre, 0.065, facecolor=face, edgecolor=COLOURS[stage] if lit else LINE, linewidth=1)
-        )
+        ax.add_patch(Circle(centre, 0.065, facecolor=face, edgecolor=COLOURS[stage] if lit else LINE, linewidth=1))
     names = ", ".join(LABELS[stage][0].lower() for stage in part["stages"])
     ax.text(x + 1.3, top - 0.625, names, color=QUIET, size=8.5, va="center")
     for index, (number, title) in enumerate(part["chapters"].items()):
@@ -77,9 +65,7 @@ def draw_part(ax: Axes, part: dict, needs: dict, x: float, y: float, width: floa
         ax.text(x + 0.46, line, title, color=INK, size=9.2, va="center")
         before = " ".join(map(str, needs.get(number, [])))
         ax.text(x + width - 0.12, line, before, color=QUIET, size=9, ha="right", va="center")
-    ax.text(
-        x + width - 0.12, top - 0.3, "needs", color=QUIET, size=9, ha="right", va="center", style="italic"
-    )
+    ax.text(x + width - 0.12, top - 0.3, "needs", color=QUIET, size=9, ha="right", va="center", style="italic")
 
 
 def draw(parts: list[dict], needs: dict[int, list[int]]) -> Figure:

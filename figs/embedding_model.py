@@ -3,10 +3,7 @@
 from _draw import arrow, box, canvas, save
 
 axes = canvas(8.4, 2.8)
-for y, who, code, row, tint in (
-    (1.72, "user", "u", "p", "blue"),
-    (0.32, "item", "i", "q", "orange"),
-):
+for y, who, code, row, tint in ((1.72, "user", "u", "p", "blue"), (0.32, "item", "i", "q", "orange")):
     box(axes, 0.1, y, 1.2, 0.86, f"{who} {code}", "its number", tint="grey", size=12)
     arrow(axes, (1.34, y + 0.43), (1.86, y + 0.43))
     box(axes, 1.9, y, 1.75, 0.86, f"{who} table", "one row for each", tint=tint, size=12)

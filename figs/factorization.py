@@ -4,12 +4,7 @@ from _draw import TINTS, canvas, save, words
 from matplotlib.patches import Rectangle
 
 SIDE = 0.42
-RATINGS = [
-    [4, None, 3, None, 5],
-    [None, 2, None, 1, None],
-    [5, None, None, 2, None],
-    [None, 3, 4, None, None],
-]
+RATINGS = [[4, None, 3, None, 5], [None, 2, None, 1, None], [5, None, None, 2, None], [None, 3, 4, None, None]]
 
 
 def grid(x: float, top: float, rows: int, columns: int, fills: dict[tuple[int, int], str], tint: str) -> None:

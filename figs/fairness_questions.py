@@ -5,11 +5,7 @@ from _draw import arrow, box, canvas, save, words
 axes = canvas(8.4, 3.5)
 columns = (
     ("to whom?", "blue", (("users", "age, gender, income"), ("providers", "store brands, films"))),
-    (
-        "in what?",
-        "orange",
-        (("score", "mean prediction"), ("error", "RMSE, NDCG"), ("exposure", "places in lists")),
-    ),
+    ("in what?", "orange", (("score", "mean prediction"), ("error", "RMSE, NDCG"), ("exposure", "places in lists"))),
     ("how?", "green", (("groups", "means side by side"), ("individuals", "like people, like lists"))),
 )
 x, width = 0.1, 2.0

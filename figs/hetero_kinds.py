@@ -5,9 +5,7 @@ from _draw import INK, box, canvas, save, words
 axes = canvas(8.4, 3.6)
 
 
-def line(
-    start: tuple[float, float], end: tuple[float, float], label: str, where: tuple[float, float]
-) -> None:
+def line(start: tuple[float, float], end: tuple[float, float], label: str, where: tuple[float, float]) -> None:
     """An edge kind: its line and its name."""
     axes.plot([start[0], end[0]], [start[1], end[1]], color=INK, linewidth=1.5, zorder=0)
     words(axes, *where, label, size=10, backgroundcolor="#FFFFFF")

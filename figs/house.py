@@ -47,13 +47,7 @@ for place, (name, tint) in enumerate(zip(ROOMS, COLORS, strict=True)):
     for row, module in enumerate(modules[name] or ["(one file)"]):
         style = {"size": 7.2, "color": QUIET if not modules[name] else "#1F2933"}
         words(axes, x + wide / 2 - 0.05, 6.78 - 0.212 * row, module.replace("_", " "), **style)
-words(
-    axes,
-    left + wide * len(ROOMS) / 2,
-    3.18,
-    "How many imports a room (row) takes from a room (column)",
-    size=11,
-)
+words(axes, left + wide * len(ROOMS) / 2, 3.18, "How many imports a room (row) takes from a room (column)", size=11)
 for row, name in enumerate(ROOMS):
     y = 2.8 - 0.31 * row
     words(axes, left - 0.08, y, name, size=10, ha="right")

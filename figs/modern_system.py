@@ -28,7 +28,5 @@ box(axes, 2.25, 0.25, 2.35, 1.05, "Learning", "bandits, off-policy,\nthe long ru
 arrow(axes, (5.26, 0.77), (4.64, 0.77))
 arrow(axes, (3.1, 1.34), (3.1, 2.11))
 arrow(axes, (4.2, 1.34), (4.95, 2.11))
-words(
-    axes, 1.1, 0.77, "what is shown today\nis what the system\nlearns from tomorrow", size=11, color="#5A6672"
-)
+words(axes, 1.1, 0.77, "what is shown today\nis what the system\nlearns from tomorrow", size=11, color="#5A6672")
 save(axes, __file__)

@@ -24,10 +24,9 @@ def float64():
 @pytest.fixture(scope="session")
 def movielens():
     """MovieLens-100K, or a skip with one clear line where no source of it can be reached."""
-    from course_utils.data.movielens import load_movielens
-    from course_utils.errors import DataError
+    from course_utils import data, errors
 
     try:
-        return load_movielens()
-    except DataError as error:
+        return data.load_movielens()
+    except errors.DataError as error:
         pytest.skip(f"MovieLens-100K is not to be had: {str(error).splitlines()[0]}")

@@ -3,15 +3,13 @@
 Importing it does nothing: no seeding, no download, no plot style. A notebook calls ``course_utils.setup()``.
 """
 
-from __future__ import annotations
-
 __version__ = "0.2.0"
 __all__ = ["setup"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "setup":  # from the last room, fetched on first use so that the other rooms stay light
-        from course_utils.notebook.page import setup
+    if name != "setup":
+        raise AttributeError(f"module 'course_utils' has no attribute {name!r}")
+    from course_utils.notebook.page import setup  # from the last room, on first use: the other rooms stay light
 
-        return setup
-    raise AttributeError(f"module 'course_utils' has no attribute {name!r}")
+    return setup

@@ -1,46 +1,33 @@
-"""Errors that say which argument was wrong, what came, and what was expected."""
+"""Errors that say which argument was wrong, what came, and what was expected; and the checks that many doors share."""
 
-from __future__ import annotations
-
+import copyreg
+from collections.abc import Collection
 from numbers import Integral
+
+import numpy as np
+
+_RANGES = {
+    "0 or more": lambda x: (x >= 0) & (x < np.inf),
+    "above 0": lambda x: (x > 0) & (x < np.inf),
+    "from 0 to 1": lambda x: (x >= 0) & (x <= 1),
+    "above 0, 1 at most": lambda x: (x > 0) & (x <= 1),
+    "between 0 and 1": lambda x: (x > 0) & (x < 1),
+}
 
 
 class CourseError(Exception):
-    """Base class of every error that this package raises on purpose."""
+    """Base class of every error that this package raises on purpose; each travels between processes."""
+
+    def __reduce__(self) -> tuple:  # from the words: __init__ may ask for more than them
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
 
 
 class InputError(CourseError, ValueError):
-    """An argument has the wrong value, shape or type.
-
-    Args:
-        argument: name of the argument.
-        got: what came, in words or as a value.
-        expected: what would have been right.
-    """
+    """``argument`` has the wrong value, shape or type: what was ``got``, what was ``expected``."""
 
     def __init__(self, argument: str, *, got: object, expected: str) -> None:
         super().__init__(f"{argument}: got {got}, expected {expected}")
         self.argument = argument
-        self._parts = (argument, str(got), expected)  # words travel, a large value need not
-
-    def __reduce__(self) -> tuple:
-        """Rebuild with the keywords, so that a worker process can hand the error to its parent."""
-        return _input_error, self._parts
-
-
-def check_counts(least: int = 1, most: int | None = None, **counts: object) -> None:
-    """Refuse what is no whole number, such as True or 2.0, or out of range; NumPy's whole numbers will do.
-
-    Args:
-        least: the smallest that will do.
-        most: the largest that will do, when there is one.
-        counts: by the name of the argument.
-    """
-    for name, value in counts.items():
-        whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if not whole or value < least or (most is not None and value > most):
-            span = f", {least} or more" if most is None else f" in {least}..{most}"
-            raise InputError(name, got=repr(value), expected=f"a whole number{span}")
 
 
 class DataError(CourseError):
@@ -48,20 +35,10 @@ class DataError(CourseError):
 
 
 class MissingToolError(CourseError):
-    """A program or a package outside this one is missing, or its version will not do.
-
-    Args:
-        tool: its name, with the version where that matters.
-        advice: what was found, and how to get the tool.
-    """
+    """A program or a package outside this one is missing; ``advice`` says what was found, and how to get it."""
 
     def __init__(self, tool: str, advice: str) -> None:
         super().__init__(f"{tool} is missing: {advice}")
-        self._parts = (tool, advice)
-
-    def __reduce__(self) -> tuple:
-        """Rebuild from its parts, so that a worker process can hand the error to its parent."""
-        return type(self), self._parts
 
 
 class WorkerError(CourseError):
@@ -74,20 +51,43 @@ class NotFittedError(CourseError, RuntimeError):
     def __init__(self, model: object) -> None:
         super().__init__(f"{type(model).__name__}: call fit(interactions) before score or predict")
 
-    def __reduce__(self) -> tuple:
-        """Rebuild from the words alone: the model need not travel."""
-        return _not_fitted_error, (str(self),)
-
-
-def _input_error(argument: str, got: object, expected: str) -> InputError:
-    return InputError(argument, got=got, expected=expected)
-
-
-def _not_fitted_error(words: str) -> NotFittedError:
-    error = NotFittedError.__new__(NotFittedError)
-    error.args = (words,)
-    return error
-
 
 class DivergedError(CourseError, ArithmeticError):
     """A loss or a validation value became nan or infinite while training."""
+
+
+def check_counts(least: int = 1, most: int | None = None, **counts: object) -> None:
+    """Refuse what is no whole number of ``least..most``, such as True or 2.0; NumPy's whole numbers will do."""
+    for name, value in counts.items():
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if not whole or value < least or (most is not None and value > most):
+            span = f", {least} or more" if most is None else f" in {least}..{most}"
+            raise InputError(name, got=repr(value), expected=f"a whole number{span}")
+
+
+def check_range(span: str, **numbers: object) -> None:
+    """Refuse a number, or an array with one, out of ``span``: one of the five above. Nan always is, infinity too."""
+    for name, value in numbers.items():
+        try:
+            found = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            raise InputError(name, got=repr(value), expected=f"a number {span}") from None
+        if not _RANGES[span](found).all():
+            got = found if found.ndim == 0 else f"values from {found.min()} to {found.max()}"
+            raise InputError(name, got=got, expected=f"{'a number' if found.ndim == 0 else 'numbers'} {span}")
+
+
+def check_shape(*shape: int | str, **arrays: object) -> None:
+    """Refuse an array of another shape: a number stands for that length, a letter for any length."""
+    for name, array in arrays.items():
+        found = tuple(getattr(array, "shape", ()))
+        if len(found) != len(shape) or any(w != f for w, f in zip(shape, found, strict=True) if not isinstance(w, str)):
+            wanted = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+            raise InputError(name, got=f"shape {found}", expected=f"shape {wanted}")
+
+
+def check_choice(options: Collection, **choices: object) -> None:
+    """Refuse what is not among the options."""
+    for name, value in choices.items():
+        if value not in options:
+            raise InputError(name, got=repr(value), expected=f"one of {', '.join(map(repr, options))}")

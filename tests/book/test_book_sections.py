@@ -1,55 +1,44 @@
 """The pages without code: what they say about chapters is read from the chapters, and what they promise is there."""
 
-from __future__ import annotations
-
 import re
-from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
 from myst_parser.mdit_to_docutils.base import default_slugify
-from nbformat.v4 import new_markdown_cell, new_notebook
-from pages import ROOT, pages_of_toc
+from nbformat.v4 import new_notebook
+from pages import ROOT
+from sample_notebook import markdown, write
 
-from tools.book.sections import (
-    SECTION_SIGN,
-    before_you_start,
-    fill_page,
-    find_chapters,
-    read_plan,
-    read_sections,
-    slug,
-)
-from tools.notebooks.prose import typed_decimals, without_code
+from tools.book.sections import SECTION_SIGN, fill_page, find_chapters, read_plan, read_sections, slug
+from tools.notebooks import execute
+from tools.notebooks.prose import read_works, typed_numbers, without_code, wrong_citations
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 OURS = [page for page in PAGES if page.stem not in {"evidence", "benchmarks", "bibliography"}]
 RECAPS = [page for page in PAGES if page.stem.startswith("recap_")]
 PLAN = read_plan(ROOT)
+WORKS = read_works((ROOT / "references.bib").read_text(encoding="utf-8"))
 
 
-def no_section(number: str) -> None:
+def no_section(number):
     pytest.fail(f"no such section: {number}")
 
 
-def small_book(folder: Path) -> Path:
+def small_book(folder):
     """A book of two chapters, of which one is written."""
     (folder / "book").mkdir()
     plan = {"parts": [{"chapters": {3: "Small", 4: "Later"}}], "needs": {4: [3]}}
     (folder / "book/parts.yml").write_text(yaml.safe_dump(plan))
     (folder / "notebooks/solutions").mkdir(parents=True)
-    title = new_markdown_cell("# 3. Small\n\nAfter this chapter you can.")
-    title.metadata["slideshow"] = {"slide_type": "slide"}
-    slide = new_markdown_cell("## 3.1 A rule, by hand: $x$\n\n**(a) Count.** How many?")
-    slide.metadata["slideshow"] = {"slide_type": "slide", "notes": "Ask."}
-    cells = [title, new_markdown_cell("**Before you start.** Chapters 0 and 2: all."), slide]
-    nbformat.write(new_notebook(cells=cells), folder / "notebooks/03_small.ipynb")
+    title = markdown("# 3. Small\n\nAfter this chapter you can.", "slide")
+    slide = markdown("## 3.1 A rule, by hand: $x$\n\n**(a) Count.** How many?", "slide", notes="Ask.")
+    cells = [title, markdown("**Before you start.** Chapters 0 and 2: all."), slide]
+    write(folder, new_notebook(cells=cells), "notebooks/03_small.ipynb")
     (folder / "notebooks/solutions/03_small.ipynb").touch()
     return folder
 
 
-def test_section_signs_become_links(tmp_path: Path) -> None:
+def test_section_signs_become_links(tmp_path):
     source, heard = small_book(tmp_path), []
     found = fill_page("See §3.1, §3 and §4.2, not §3.9.", source, "book/page", heard.append)
     assert "[section\N{NO-BREAK SPACE}3.1](../notebooks/03_small.ipynb#31-a-rule-by-hand-)" in found
@@ -59,7 +48,7 @@ def test_section_signs_become_links(tmp_path: Path) -> None:
     assert "](notebooks/03_small.ipynb)" in fill_page("§3", source, "index", no_section)
 
 
-def test_markers_are_filled(tmp_path: Path) -> None:
+def test_markers_are_filled(tmp_path):
     source = small_book(tmp_path)
     page = "<!-- deck 3 -->\n\n<!-- exercises -->\n\n<!-- needs -->\n"
     found = fill_page(page, source, "book/page", no_section)
@@ -70,7 +59,14 @@ def test_markers_are_filled(tmp_path: Path) -> None:
     assert before_you_start(source / "notebooks/03_small.ipynb") == [0, 2]
 
 
-def test_anchors_are_those_of_the_parser() -> None:
+def before_you_start(notebook):
+    """The chapters that a chapter names as its prerequisites, in order."""
+    lead = re.search(r"\*\*Before you start\.\*\*(.+)", "\n".join(cell.source for cell in execute.read(notebook).cells))
+    named = re.findall(r"[Cc]hapters? (\d+(?:(?:, | and | or | to )\d+)*)", lead[1] if lead else "")
+    return sorted({int(number) for numbers in named for number in re.findall(r"\d+", numbers)})
+
+
+def test_anchors_are_those_of_the_parser():
     sections = read_sections(ROOT)
     for section in sections.values():
         if section.anchor:
@@ -79,131 +75,109 @@ def test_anchors_are_those_of_the_parser() -> None:
     assert slug("3.1 A `rule`, *by hand*") == "31-a-rule-by-hand"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_pages_name_sections_that_exist(page: Path) -> None:
-    heard: list[str] = []
-    fill_page(page.read_text(encoding="utf-8"), ROOT, f"book/{page.stem}", heard.append)
-    assert not heard, f"no such section: {heard}"
-
-
 @pytest.mark.parametrize("page", OURS, ids=lambda page: page.stem)
-def test_no_result_is_typed(page: Path) -> None:
+def test_no_result_is_typed(page):
     text = SECTION_SIGN.sub(" ", without_code(page.read_text(encoding="utf-8")))
-    found = [decimal for decimal, _ in typed_decimals(text)]
-    assert not found, (
-        f"types {found}: glue it from a notebook, set exact arithmetic as maths, or leave it out"
-    )
+    found = [number for number, _ in typed_numbers(text, WORKS, given=True) if re.search(r"\.|^0,", number)]
+    assert not found, "glue it from a notebook, set exact arithmetic as maths, or leave it out"
 
 
-def glossary() -> list[tuple[list[str], str]]:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_each_named_section_and_each_cited_work_is_there(page):
+    text = page.read_text(encoding="utf-8")
+    fill_page(text, ROOT, f"book/{page.stem}", no_section)
+    assert not list(wrong_citations(text, WORKS))
+
+
+def glossary():
     """Each entry: its terms, and its definition."""
     text = (ROOT / "book/glossary.md").read_text(encoding="utf-8")
-    body = re.search(r":::\{glossary\}\n(.*?)\n:::", text, re.DOTALL)
-    assert body is not None
-    entries = []
-    for block in body[1].split("\n\n"):
-        lines = block.split("\n")
-        terms = [line for line in lines if not line.startswith("  ")]
-        entries.append((terms, " ".join(line.strip() for line in lines if line.startswith("  "))))
-    return entries
+    body = re.search(r":::\{glossary\}\n(.*?)\n:::", text, re.DOTALL)[1]
+    entries = [block.partition("\n  ") for block in body.split("\n\n")]
+    return [(terms.split("\n"), definition) for terms, _, definition in entries]
 
 
-def words(text: str) -> str:
+def words(text):
     """Letters and digits alone, in lower case."""
     return re.sub(r"[\W_]+", "", text.lower())
 
 
-def test_each_term_is_taught_where_the_glossary_says() -> None:
+def test_each_term_is_taught_where_the_glossary_says():
     sections, wrong = read_sections(ROOT), []
     for terms, definition in glossary():
         named = SECTION_SIGN.findall(definition)
-        if not named:
-            wrong.append(f"{terms[0]}: no section")
-        for number in named:
-            if number.split(".")[0] not in sections:
-                continue  # of a chapter that is planned
+        wrong += [] if named else [f"{terms[0]}: no section"]
+        parts = [re.findall(r"\w+", term) for term in terms]
+        for number in [number for number in named if number.split(".")[0] in sections]:  # else it is planned
             text = words(sections[number].text)
-            parts = [re.findall(r"\w+", term) for term in terms]
             if not any(all(words(part) in text for part in term) for term in parts):
                 wrong.append(f"{terms[0]}: not in section {number}")
     assert not wrong, "\n".join(wrong)
 
 
-def test_glossary_is_sorted_and_says_each_term_once() -> None:
+def test_glossary_is_sorted_and_says_each_term_once():
     first = [re.sub(r"[^a-z0-9 ]", "", re.sub("[-–]", " ", terms[0].lower())) for terms, _ in glossary()]
     every = [term.lower() for terms, _ in glossary() for term in terms]
     assert first == sorted(first)
     assert len(every) == len(set(every))
 
 
-def test_each_part_ends_with_its_recap() -> None:
+def test_each_part_ends_with_its_recap():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = {part["caption"]: [entry["file"] for entry in part["chapters"]] for part in toc["parts"]}
+    last = {part["caption"]: part["chapters"][-1]["file"] for part in toc["parts"]}
     for number, part in enumerate(PLAN["parts"], start=1):
-        if part["title"] in chapters:
-            assert chapters[part["title"]][-1] == f"book/recap_{number}"
-            heading = (ROOT / f"book/recap_{number}.md").read_text(encoding="utf-8").split("\n", 1)[0]
-            assert heading == f"# Recap: {part['title']}"
+        if part["title"] in last:
+            assert last[part["title"]] == f"book/recap_{number}"
+            assert (ROOT / f"book/recap_{number}.md").read_text().startswith(f"# Recap: {part['title']}\n")
 
 
 @pytest.mark.parametrize("page", RECAPS, ids=lambda page: page.stem)
-def test_each_question_has_choices_and_an_answer_that_explains(page: Path) -> None:
+def test_each_question_has_choices_and_an_answer_that_explains(page):
     quiz = page.read_text(encoding="utf-8").split("## Quiz", 1)[1]
     questions = re.split(r"(?m)^\*\*(\d+)\.\*\* ", quiz)[1:]
-    numbers, texts = questions[::2], questions[1::2]
-    assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
-    assert len(numbers) >= 6
-    for number, text in zip(numbers, texts, strict=True):
+    assert len(questions) >= 12
+    for place, (number, text) in enumerate(zip(questions[::2], questions[1::2], strict=True), start=1):
+        assert number == str(place)
         choices = re.findall(r"(?m)^- \(([a-d])\) ", text)
-        answer = re.search(
-            rf":::\{{dropdown\}} Answer to question {number}\n\*\*\(([a-d])\)(.*?)\n:::", text, re.DOTALL
-        )
-        assert answer is not None, f"question {number} has no answer"
+        pattern = rf":::\{{dropdown\}} Answer to question {number}\n\*\*\(([a-d])\)(.*?)\n:::"
+        answer = re.search(pattern, text, re.DOTALL)
+        assert answer, f"question {number} has no answer"
         assert answer[1] in choices, f"question {number} answers with a letter that is no choice"
+        named = set(re.findall(r"\(([a-d])\)", answer[2]))
+        assert named == set(choices) - {answer[1]}, f"question {number}: say of each other choice what is wrong"
         assert len(answer[2].split()) >= 20, f"question {number}: say why"
         assert SECTION_SIGN.search(answer[2]), f"question {number}: say where it is taught"
 
 
-def test_right_answers_are_spread_over_the_letters() -> None:
-    letters = "".join(
-        letter
-        for page in RECAPS
-        for letter in re.findall(r"Answer to question \d+\n\*\*\(([a-d])\)", page.read_text(encoding="utf-8"))
-    )
+def test_right_answers_are_spread_over_the_letters():
+    text = "".join(page.read_text(encoding="utf-8") for page in RECAPS)
+    letters = re.findall(r"Answer to question \d+\n\*\*\(([a-d])\)", text)
     assert max(letters.count(letter) for letter in "abc") < 0.7 * len(letters)
 
 
-def test_instructors_find_each_chapter() -> None:
+def test_instructors_find_each_chapter():
     text = (ROOT / "book/teaching.md").read_text(encoding="utf-8")
     plan = re.search(r"## Fourteen weeks(.*?)\n## ", text, re.DOTALL)
-    assert plan is not None
     assert len(re.findall(r"(?m)^\| \d+ \|", plan[1])) == 14
     for number, notebook in find_chapters(ROOT).items():
         assert f"§{number}" in plan[1] or number == 17, f"the plan has no week for chapter {number}"
         part = re.search(rf"(?m)^### Chapter {number}, ([^\n]*)$(.*?)(?=^###? )", text, re.DOTALL)
-        assert part is not None, f"teaching.md says nothing about chapter {number}"
         assert part[1] == read_sections(ROOT)[str(number)].title, notebook
         assert f"<!-- deck {number} -->" in part[2]
         assert part[2].count('**"') == 2, "two questions for each deck"
         assert " ".join(part[2].split()).count("You will hear") == 2, "each with the wrong answer to expect"
 
 
-def test_map_and_chapters_agree_on_what_is_needed() -> None:
+def test_map_and_chapters_agree_on_what_is_needed():
     for number, notebook in find_chapters(ROOT).items():
-        assert before_you_start(ROOT / notebook) == PLAN["needs"].get(number, []), (
-            f"chapter {number}: mend `needs` in book/parts.yml, run figs/book_map.py"
-        )
+        needs = PLAN["needs"].get(number, [])
+        assert before_you_start(ROOT / notebook) == needs, "mend book/parts.yml, run figs/book_map.py"
 
 
-def test_a_symbol_stands_once_on_the_page_of_symbols() -> None:
+def test_a_symbol_stands_once_on_the_page_of_symbols():
     text = (ROOT / "book/notation.md").read_text(encoding="utf-8").split("## Letters that look alike")[0]
     cells = re.findall(r"(?m)^\| (\$.*?) \| ", text)
     symbols = [symbol.strip() for cell in cells for symbol in re.findall(r"\$(.+?)\$", cell)]
     single = [part.strip() for symbol in symbols for part in re.split(r",(?![^{]*\})", symbol)]
     twice = sorted({symbol for symbol in single if single.count(symbol) > 1 and symbol != "k"})
     assert not twice, f"two meanings: {twice}"
-
-
-def test_every_page_is_in_the_table_of_contents() -> None:
-    listed = set(pages_of_toc())
-    assert {f"book/{page.stem}" for page in PAGES} <= listed

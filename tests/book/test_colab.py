@@ -1,10 +1,7 @@
 """Every notebook in a simulated Colab, compared strictly.
 
-The bootstrap cell is the same in every notebook (test_notebook_rules.py holds them to it), so it is run for real in one
-small notebook, and in two that must fail; the chapters find what it installed.
+The bootstrap cell, the same in all, is run for real in one small notebook; the chapters find what it installed.
 """
-
-from __future__ import annotations
 
 import os
 import re
@@ -12,13 +9,13 @@ import subprocess
 
 import pytest
 from nbformat import v4
-from sample_notebook import code, stdout
+from sample_notebook import code, stdout, write
 
 from tools.notebooks import colab, execute, stability
 from tools.project import address
 
 HERE = address.read()
-NOTEBOOKS = address.notebooks()
+NOTEBOOKS = execute.notebooks()
 
 
 @pytest.fixture(scope="session")
@@ -28,28 +25,17 @@ def mirror(tmp_path_factory):
     return colab.snapshot(colab.ROOT, tmp_path_factory.mktemp("mirror") / "book.git", HERE.tag)
 
 
+SOURCE = "from importlib import metadata, resources\n\nimport course_utils"
+LINES = "print(metadata.version('course-utils'))\nprint((resources.files(course_utils) / 'figs').is_dir())"
+
+
 def small_notebook(folder):
     """A notebook that installs the package, uses what the wheel carries, and prints its version."""
-    source = "from importlib import metadata, resources\n\nimport course_utils"
-    lines = (
-        "print(metadata.version('course-utils'))\nprint((resources.files(course_utils) / 'figs').is_dir())"
-    )
     version = re.search(r'(?m)^version = "(.+)"', (colab.ROOT / "pyproject.toml").read_text())[1]
-    cells = [
-        v4.new_markdown_cell("# Small"),
-        code(HERE.bootstrap),
-        code(source),
-        code(lines, stdout(f"{version}\nTrue\n")),
-    ]
-    path = folder / "small.ipynb"
-    path.write_text(execute.dumps(v4.new_notebook(cells=cells)), encoding="utf-8")
+    used = code(LINES, stdout(f"{version}\nTrue\n"))
+    cells = [v4.new_markdown_cell("# Small"), code(HERE.bootstrap), code(SOURCE), used]
     (folder / "room").mkdir()
-    return path
-
-
-@pytest.fixture
-def small(tmp_path):
-    return small_notebook(tmp_path)
+    return write(folder, v4.new_notebook(cells=cells), "small.ipynb")
 
 
 @pytest.fixture(scope="session")
@@ -64,53 +50,59 @@ def test_bootstrap_cell_installs_the_package_and_changes_nothing(installed):
     assert run.passed, run.log
     assert run.changed == []
     assert "course-utils" in set(run.after) - set(run.before)
-    assert "nbval" not in run.before, (
-        "the environment holds what Colab has, not what the project's tests need"
-    )
+    assert "nbval" not in run.before, "it holds what Colab has, not what the project's tests need"
 
 
-def test_without_the_redirect_it_fails(small, mirror, tmp_path):
-    run = colab.run(small, None, tmp_path / "room")
+@pytest.mark.parametrize(("redirect", "tag", "said"), [(0, HERE.tag, "No module named"), (1, "v99.0.0", "v99.0.0")])
+def test_without_the_redirect_and_with_a_wrong_release_it_fails(mirror, tmp_path, redirect, tag, said):
+    small = small_notebook(tmp_path)
+    small.write_text(small.read_text().replace(f"@{HERE.tag}", f"@{tag}"))
+    run = colab.run(small, mirror if redirect else None, tmp_path / "room")
     assert not run.passed
     assert "course-utils" not in run.after
-    assert "No module named 'course_utils'" in run.log
-
-
-def test_a_bootstrap_cell_that_names_a_wrong_release_fails(small, mirror, tmp_path):
-    text = small.read_text()
-    small.write_text(text.replace(f"@{HERE.tag}", "@v99.0.0"))
-    assert small.read_text() != text
-    run = colab.run(small, mirror, tmp_path / "room")
-    assert not run.passed
-    assert "v99.0.0" in run.log
+    assert said in run.log
 
 
 def test_a_changed_or_removed_package_is_named():
-    run = colab.Run(
-        True, "", before={"numpy": "2.0", "torch": "2.9"}, after={"numpy": "1.9", "course-utils": "0.1"}
-    )
+    run = colab.Run(True, "", {"numpy": "2.0", "torch": "2.9"}, {"numpy": "1.9", "course-utils": "0.1"})
     assert run.changed == ["numpy 2.0 -> 1.9", "torch 2.9 -> None"]
 
 
+DEEDS = {
+    "from pathlib import Path\nn = Path('left.txt').write_text('x')": ["writes a file", "leaves left.txt"],
+    "import subprocess\ndone = subprocess.run(['true'])": ["starts a program"],
+    "import socket\nsocket.socket().bind(('127.0.0.1', 0))": ["listens at"],
+    "import urllib.request\nfrom contextlib import suppress\nwith suppress(OSError):\n"
+    "    urllib.request.urlopen('http://192.0.2.1', timeout=0.1)": ["opens a connection to"],
+    "import socket\nfrom contextlib import suppress\nwith suppress(OSError):\n"
+    "    socket.create_connection(('192.0.2.1', 80), 0.1)": ["asks another machine, 192.0.2.1"],
+    "import numpy as np\nnp.save('left.npy', np.ones(2))": ["writes a file", "leaves left.npy"],
+}
+
+
+def test_what_a_cell_does_beside_computing_is_named(installed, mirror, tmp_path):
+    cells = [v4.new_markdown_cell("# Deeds"), code(HERE.bootstrap), *(code(source) for source in DEEDS)]
+    cells += [code("import multiprocessing\nimport tempfile\nimport torch"), code("print(1)", stdout("1\n"))]
+    path = write(tmp_path, v4.new_notebook(cells=cells), "deeds.ipynb")
+    run = colab.run(path, mirror, tmp_path, session=installed[1])
+    assert run.passed, run.log
+    words = [word for words in DEEDS.values() for word in words]
+    assert all(any(word in deed for deed in run.deeds) for word in words), run.deeds
+    assert len(run.deeds) == len(words), run.deeds
+
+
 def test_snapshot_holds_uncommitted_work_and_no_ignored_files(tmp_path):
-    tree = tmp_path / "tree"
-    tree.mkdir()
+    (tmp_path / "tree").mkdir()
     for name, text in {"new.txt": "x", ".gitignore": "*.log\n", "run.log": "x"}.items():
-        (tree / name).write_text(text)
-    bare = colab.snapshot(tree, tmp_path / "bare.git", "v1")
-    listed = subprocess.run(
-        ["git", f"--git-dir={bare}", "ls-tree", "-r", "--name-only", "v1"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert listed.stdout.split() == [".gitignore", "new.txt"]
+        (tmp_path / "tree" / name).write_text(text)
+    bare = colab.snapshot(tmp_path / "tree", tmp_path / "bare.git", "v1")
+    command = ["git", f"--git-dir={bare}", "ls-tree", "-r", "--name-only", "v1"]
+    assert subprocess.check_output(command, text=True).split() == [".gitignore", "new.txt"]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.relative_to(colab.ROOT).as_posix())
 def test_notebook(notebook, mirror, installed, tmp_path):
-    missing = execute.missing_data(notebook)
-    if missing:
+    if missing := execute.missing_data(notebook):
         pytest.skip(f"{missing} is not on this machine: set COURSE_DATA_DIR")
     if missing := execute.missing_tool(notebook):
         if os.environ.get("CI"):
@@ -120,3 +112,4 @@ def test_notebook(notebook, mirror, installed, tmp_path):
     run = colab.run(notebook, mirror, tmp_path, session=installed[1], record=record)
     assert run.passed, run.log
     assert run.after == run.before, "a notebook installed or changed packages"
+    assert not run.deeds, "a notebook computes and prints, and leaves the rest alone"

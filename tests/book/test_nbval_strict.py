@@ -1,7 +1,5 @@
 """The strict comparison: what it lets pass, and that each hole of plain nbval is closed."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
@@ -9,10 +7,12 @@ import sys
 import nbformat
 import pytest
 from nbformat import v4
-from sample_notebook import code, png, shown, stdout
+from sample_notebook import chart, code, displayed, png, shown, stdout
 
 from tools.notebooks import execute
 from tools.notebooks.nbval_strict import differences, picture_difference, same_text
+
+LINE = png(line=(0, 59, 79, 59))  # the last row of pixels is another
 
 
 @pytest.mark.parametrize(
@@ -45,80 +45,65 @@ def test_numbers_in_text(before, now, same):
 
 
 def test_glued_numbers_are_stored_in_full_and_compared_to_six_digits():
-    assert same_text("0.96241234567891", "0.96241234999999", 6)
-    assert not same_text("0.96241234567891", "0.96242434567891", 6)
-    assert not same_text("0.96241234567891", "0.96241234999999")
+    glued, close = "0.96241234567891", "0.96241234999999"
+    assert same_text(glued, close, 6)
+    assert not same_text(glued, close)
+    assert not same_text(glued, "0.96242434567891", 6)
 
 
 def test_pictures():
     assert picture_difference(png(), png(level=0)) is None, "the same pixels, compressed otherwise"
-    assert "differ" in picture_difference(png(), png(line=(0, 59, 79, 59)))
+    assert "differ" in picture_difference(png(), LINE)
     assert "size" in picture_difference(png(), png(size=(81, 60)))
 
 
+PIXEL = 3.15 / (4 * 160 * 0.77)  # in units of the y axis
+
+
+SEEN = [{"label": ".28"}, {"bar": 2 + 2 * PIXEL}, {"marker": 0}, {"shift": PIXEL}]
+
+
+@pytest.mark.parametrize("change", [*SEEN, {"shift": 0.02 * PIXEL}, {}])
+def test_a_small_change_in_a_large_picture(change):
+    assert bool(picture_difference(chart(), chart(**change))) == (change in SEEN)
+
+
 def test_pictures_alone_can_be_left_aside():
-    def picture(data, alt="a"):
-        return [shown({"image/png": data}, **{"image/png": {"alt": alt}})]
-
-    other = png(line=(0, 59, 79, 59))
-    assert list(differences(picture(png()), picture(other)))
-    assert not list(differences(picture(png()), picture(other), pictures=False))
-    assert list(differences(picture(png()), picture(other, "b"), pictures=False))
-    assert list(differences(picture(png()), [stdout("0.5\n")], pictures=False))
+    before, other, alt = ([displayed("image/png", *each)] for each in ((png(), "a"), (LINE, "a"), (LINE, "b")))
+    assert list(differences(before, other))
+    assert not list(differences(before, other, pictures=False))
+    assert list(differences(before, alt, pictures=False))
+    assert list(differences(before, [stdout("0.5\n")], pictures=False))
 
 
-@pytest.mark.parametrize(
-    ("now", "word"),
-    [
-        ([], "outputs"),
-        ([stdout("0.5\n"), stdout("")], "outputs"),
-        ([stdout("0.7\n")], "text"),
-    ],
-)
+@pytest.mark.parametrize(("now", "word"), [("", "outputs"), ("57", "outputs"), ("7", "text")])
 def test_outputs_keep_order_number_and_text(now, word):
-    found = list(differences([stdout("0.5\n")], now))
+    found = list(differences([stdout("0.5\n")], [stdout(f"0.{digit}\n") for digit in now]))
     assert len(found) == 1
     assert word in found[0]
 
 
 def test_alt_text_svg_and_glue_names_are_compared():
-    def picture(alt, svg="<svg/>"):
-        return [shown({"image/svg+xml": svg}, **{"image/svg+xml": {"alt": alt}})]
-
-    assert not list(differences(picture("A map"), picture("A map")))
-    assert list(differences(picture("A map"), picture("A chart")))
-    assert list(differences(picture("A map"), picture("A map", "<svg></svg>")))
+    before = [displayed("image/svg+xml", "<svg/>", "A map")]
+    assert not list(differences(before, before))
+    assert list(differences(before, [displayed("image/svg+xml", "<svg/>", "A chart")]))
+    assert list(differences(before, [displayed("image/svg+xml", "<svg></svg>", "A map")]))
     record = {"application/papermill.record/text/plain": "0.5"}
-    assert list(
-        differences([shown(record, scrapbook={"name": "a"})], [shown(record, scrapbook={"name": "b"})])
-    )
+    assert list(differences(*([shown(record, scrapbook={"name": name})] for name in "ab")))
 
 
 DRAW = """from IPython.display import display
 display({'image/png': P}, raw=True, metadata={'image/png': {'alt': 'a'}})"""
 
 
-@pytest.fixture(scope="module")
-def notebook():
-    """A run notebook with a number, a picture, a result and an announced error."""
-    picture = png()
-    cells = [
-        v4.new_markdown_cell("# Title"),
-        code(f"P = '{picture}'\nprint(0.9624, 7)", stdout("0.9624 7\n")),
-        code(DRAW, shown({"image/png": picture}, **{"image/png": {"alt": "a"}})),
-        code("raise ValueError('no')", tags=["raises-exception"]),
-        code("1 / 4"),
-    ]
-    cells[3].outputs = [v4.new_output("error", ename="ValueError", evalue="no", traceback=[])]
-    cells[4].outputs = [v4.new_output("execute_result", data={"text/plain": "0.25"}, execution_count=1)]
-    return nbformat.reads(execute.dumps(v4.new_notebook(cells=cells)), as_version=4)
-
-
-def strict(path):
-    """Run the plugin as the tools do; return exit code and log."""
-    command = [sys.executable, "-m", "tools.notebooks.nbval_strict", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=execute.ROOT)
-    return done.returncode, done.stdout + done.stderr
+ERROR = v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
+CELLS = [  # a number, a picture, an announced error and a result
+    v4.new_markdown_cell("# Title"),
+    code(f"P = '{png()}'\nprint(0.9624, 7)", stdout("0.9624 7\n")),
+    code(DRAW, displayed("image/png", png(), "a")),
+    code("raise ValueError('no')", ERROR, "raises-exception"),
+    code("1 / 4", v4.new_output("execute_result", data={"text/plain": "0.25"}, execution_count=1)),
+]
 
 
 def put(cell, **values):
@@ -145,9 +130,10 @@ BROKEN = {
 }
 
 
-def test_all_at_once(notebook, tmp_path):
+def test_all_at_once(tmp_path):
     """The good notebook passes, with one unit of the last digit and a recompressed picture; each broken one fails."""
-    copy = nbformat.from_dict(notebook)
+    notebook = execute.normalise(v4.new_notebook(cells=CELLS))
+    copy = nbformat.reads(nbformat.writes(notebook), as_version=4)
     copy.cells[1].outputs[0].text = "0.9623 7\n"
     copy.cells[2].outputs[0].data["image/png"] = png(level=0)
     nbformat.write(copy, tmp_path / "good.ipynb")
@@ -155,7 +141,8 @@ def test_all_at_once(notebook, tmp_path):
         broken = nbformat.reads(nbformat.writes(notebook), as_version=4)
         change(broken)
         nbformat.write(broken, tmp_path / f"broken{number}.ipynb")
-    status, log = strict(tmp_path)
-    failed = re.findall(r"^FAILED (?:.*/)?(\w+)\.ipynb", log, re.MULTILINE)
-    assert status == 1, log
-    assert sorted(failed) == sorted(f"broken{number}" for number in range(len(BROKEN))), log
+    command = [sys.executable, "-m", "tools.notebooks.nbval_strict", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=execute.ROOT)
+    failed = re.findall(r"^FAILED (?:.*/)?(\w+)\.ipynb", done.stdout, re.MULTILINE)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert sorted(failed) == sorted(f"broken{number}" for number in range(len(BROKEN))), done.stdout

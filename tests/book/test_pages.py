@@ -1,17 +1,13 @@
 """Every page of the built book in headless Chromium: light and dark, on a desk and on a phone."""
 
-from __future__ import annotations
-
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
+import browser
 import pytest
-from browser import COLOUR_RULES, WIDTH_RULES, axe_violations, chromium, open_page, visit
-from pages import book, pages_of_toc  # noqa: F401
+from browser import COLOUR_RULES, WIDTH_RULES, axe_violations, open_page, visit
+from pages import pages_of_toc
 
 WIDTHS = [1280, 360]
 
@@ -33,96 +29,65 @@ STICKS_OUT = """() => {
     }
     return found.slice(0, 5);
 }"""
+BROKEN = "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+MATHS = "[...document.querySelectorAll('mjx-merror')].map(e => e.textContent)"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One Chromium for all pages."""
-    with chromium() as running:
-        yield running
-
-
-def faults(browser: Any, path: Path, width: int) -> list[str]:
+def faults(chromium, path, width):
     """Everything that is wrong with a page at one width, one line each; on the desk in light and then in the dark."""
-    with open_page(browser, width=width) as (page, heard):
+    with open_page(chromium, width=width) as (page, heard):
         visit(page, path)
         found = page.evaluate(STICKS_OUT)
-        broken = page.evaluate(
-            "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
-        )
-        maths = page.evaluate("[...document.querySelectorAll('mjx-merror')].map(e => e.textContent)")
-        found += [f"picture does not show: {source}" for source in broken]
-        found += [f"formula does not set: {text}" for text in maths]
+        found += [f"picture does not show: {source}" for source in page.evaluate(BROKEN)]
+        found += [f"formula does not set: {text}" for text in page.evaluate(MATHS)]
         assert page.evaluate("document.documentElement.dataset.theme") == "light"
         if width != WIDTHS[0] and path.stem != "index":  # colours and names are those of the desk
-            return found + axe_violations(page, rules=WIDTH_RULES) + heard.faults()
+            return found + axe_violations(page, WIDTH_RULES) + heard
         found += [f"light: {fault}" for fault in axe_violations(page)]
         page.emulate_media(color_scheme="dark")
         page.wait_for_function("document.documentElement.dataset.theme === 'dark'", timeout=10_000)
         # dark differs from light in colours alone: there the other rules would only say the same again
-        found += [f"dark: {fault}" for fault in axe_violations(page, rules=COLOUR_RULES)]
-        return found + heard.faults()
+        found += [f"dark: {fault}" for fault in axe_violations(page, COLOUR_RULES)]
+        return found + heard
 
 
 @pytest.mark.parametrize("name", [*pages_of_toc(), "search", "genindex"])
-def test_page(browser: Any, book: Path, name: str) -> None:  # noqa: F811
-    found = [
-        f"{width} px: {fault}" for width in WIDTHS for fault in faults(browser, book / f"{name}.html", width)
-    ]
+def test_page(chromium, book, name):
+    path = book / f"{name}.html"
+    found = [f"{width} px: {fault}" for width in WIDTHS for fault in faults(chromium, path, width)]
     assert not found, f"{name}:\n" + "\n".join(found)
 
 
-@pytest.fixture
-def served(book: Path) -> Iterator[str]:  # noqa: F811
-    """The address of a server of the book on this machine: a page on disk may not read others for a summary."""
-    handler = functools.partial(Quiet, directory=str(book))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+def test_search_finds_a_word(chromium, book):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(book))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, open_page(chromium) as (page, heard):
+        threading.Thread(target=server.serve_forever, daemon=True).start()  # a page on disk may not read others
+        visit(page, f"http://127.0.0.1:{server.server_port}/search.html?q=density")
+        page.wait_for_selector("#search-results li a", timeout=20_000)
+        page.wait_for_load_state("networkidle")
+        assert heard == []
+        assert axe_violations(page) == []
         server.shutdown()
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A handler that does not write each request to stderr."""
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
+STYLE = """() => { const s = getComputedStyle(document.querySelector('.map img'));
+    return [s.backgroundColor, s.filter, parseFloat(s.borderTopLeftRadius) > 0]; }"""
 
 
-def test_search_finds_a_word(browser: Any, served: str) -> None:
-    with open_page(browser) as (page, heard):
-        visit(page, f"{served}/search.html?q=density")
-        page.wait_for_selector("#search-results li a", timeout=20_000)
-        page.wait_for_load_state("networkidle")
-        assert heard.faults() == []
-        assert axe_violations(page) == []
-
-
-def test_picture_stays_white_in_the_dark(browser: Any, book: Path) -> None:  # noqa: F811
-    with open_page(browser, dark=True) as (page, _):
+def test_picture_stays_white_in_the_dark(chromium, book):
+    with open_page(chromium, dark=True) as (page, _):
         visit(page, book / "index.html")
-        style = page.evaluate(
-            "() => { const s = getComputedStyle(document.querySelector('.map img'));"
-            " return [s.backgroundColor, s.filter, parseFloat(s.borderTopLeftRadius) > 0]; }"
-        )
-    assert style == ["rgb(255, 255, 255)", "none", True]
+        assert page.evaluate(STYLE) == ["rgb(255, 255, 255)", "none", True]
 
 
+HOST, LEAVES = "//example.org", "leaves the machine:"
+PALE = '<div><pre><span>good</span><span style="color: #999">pale</span></pre></div>'
 PLANTED = {
     "quiet": ("", ""),
     "missing alt": ('<img src="../_static/mark.svg">', "axe image-alt"),
-    "external script": (
-        '<script src="https://example.org/a.js"></script>',
-        "leaves the machine: https://example.org",
-    ),
-    "external request": (
-        "<script>fetch('https://example.org/b')</script>",
-        "leaves the machine: https://example.org/b",
-    ),
-    "web socket": (
-        "<script>new WebSocket('wss://example.org/c')</script>",
-        "leaves the machine: wss://example.org",
-    ),
+    "external script": (f'<script src="https:{HOST}/a.js"></script>', f"{LEAVES} https:{HOST}"),
+    "external request": (f"<script>fetch('https:{HOST}/b')</script>", f"{LEAVES} https:{HOST}/b"),
+    "web socket": (f"<script>new WebSocket('wss:{HOST}/c')</script>", f"{LEAVES} wss:{HOST}"),
     "wide element": ('<div style="width: 2000px">wide</div>', "too wide"),
     "cut element": ('<div style="overflow: hidden"><p style="width: 2000px">cut</p></div>', "sticks out"),
     "console error": ("<script>console.error('planted')</script>", "console: planted"),
@@ -130,35 +95,29 @@ PLANTED = {
     "missing file": ('<script src="../_static/gone.js"></script>', "did not load"),
     "low contrast": ('<p style="color: #999; background: #fff">pale</p>', "axe color-contrast"),
     "low contrast in the dark": ('<p style="color: #555" class="dark">dim</p>', "axe color-contrast"),
-    "pale code": (
-        '<div><pre><span>good</span><span style="color: #999">pale</span></pre></div>',
-        "span:nth-child(2)",
-    ),
+    "pale code": (PALE, "span:nth-child(2)"),
     "broken picture": ('<img src="../_static/gone.svg" alt="A mark">', "picture does not show"),
     "broken formula": (r'<div class="math">\[\frac{1}\]</div>', "formula does not set"),
 }
 
 
 @pytest.mark.parametrize(("planted", "says"), PLANTED.values(), ids=PLANTED)
-def test_planted_fault_is_found(browser: Any, book: Path, tmp_path: Path, planted: str, says: str) -> None:  # noqa: F811
+def test_planted_fault_is_found(chromium, book, tmp_path, planted, says):
     for entry in book.iterdir():
         if entry.name != "book":
             (tmp_path / entry.name).symlink_to(entry.resolve())
     (tmp_path / "book").mkdir()
-    text = (book / "book/notation.html").read_text()
-    middle = "</article>"
-    assert text.count(middle) == 1
     copy = tmp_path / "book/notation.html"
-    copy.write_text(text.replace(middle, planted + middle))
-    found = faults(browser, copy, 1280)
+    before, middle, after = (book / "book/notation.html").read_text().partition("</article>")
+    copy.write_text(before + planted + middle + after)
+    found = faults(chromium, copy, 1280)
     assert any(says in fault for fault in found) if says else found == [], found
 
 
-def test_without_chromium_it_skips_and_in_ci_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_chromium_it_skips_and_in_ci_it_fails(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
-    monkeypatch.delenv("CI", raising=False)
-    with pytest.raises(pytest.skip.Exception, match="no Chromium on this machine"), chromium():
-        pass
-    monkeypatch.setenv("CI", "1")
-    with pytest.raises(pytest.fail.Exception, match="must run in CI"), chromium():
-        pass
+    skipped = ("", pytest.skip.Exception, "no Chromium on this machine")
+    for ci, outcome, said in (skipped, ("1", pytest.fail.Exception, "must run in CI")):
+        monkeypatch.setenv("CI", ci)
+        with pytest.raises(outcome, match=said), browser.chromium():
+            pass

@@ -6,51 +6,35 @@ import pytest
 import torch
 
 from course_utils.data import files, settings
-from course_utils.errors import CourseError, InputError
+from course_utils.errors import InputError
 from course_utils.notebook import page
 
 
 @pytest.mark.parametrize(("value", "threads"), [("", None), (" ", None), ("0", None), ("2", 2), (" 3 ", 3)])
 def test_threads(monkeypatch, value, threads):
     monkeypatch.setenv("COURSE_THREADS", value)
-    assert settings.threads() == threads
-    assert settings.threads(1) == 1
+    assert (settings.threads(), settings.threads(1)) == (threads, 1)
 
 
-@pytest.mark.parametrize("value", ["-1", "2.0", "all", "99999", "1e3", "²", "10" * 40])
-def test_threads_that_are_none(monkeypatch, value):
+WRONG = [(value, None) for value in ("-1", "2.0", "all", "99999", "1e3", "²", "10" * 40)]
+WRONG += [("2", asked) for asked in (0, -1, 99999, 2.0, True, "2")]
+
+
+@pytest.mark.parametrize(("value", "asked"), WRONG)
+def test_threads_that_are_none(monkeypatch, value, asked):
     monkeypatch.setenv("COURSE_THREADS", value)
-    before = torch.get_num_threads()
-    with pytest.raises(InputError, match=r"^COURSE_THREADS: got '.*', expected a whole number in 1..1024"):
-        page.setup()
+    before, name = torch.get_num_threads(), "threads" if asked is not None else "COURSE_THREADS"
+    with pytest.raises(InputError, match=f"^{name}: got .*, expected a whole number in 1..1024"):
+        page.setup(threads=asked)
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 99999, 2.0, True, "2"])
-def test_threads_as_an_argument(wrong):
-    with pytest.raises(InputError, match=r"^threads: got"):
-        page.setup(threads=wrong)
-
-
-@pytest.mark.parametrize("name", ["COURSE_CACHE", "COURSE_DATA_DIR"])
-def test_folders(monkeypatch, name):
+@pytest.mark.parametrize(("value", "folder"), [("", None), (" ", None), ("~/x", "/home/student/x"), ("/a b", "/a b")])
+def test_folders(monkeypatch, value, folder):
     monkeypatch.setenv("HOME", "/home/student")
-    for value, folder in {"": None, "  ": None, "~/data": "/home/student/data", "/a b": "/a b"}.items():
-        monkeypatch.setenv(name, value)
-        assert settings.folder(name) == (folder and Path(folder))
-
-
-def test_a_data_folder_in_the_home(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    file = tmp_path / "data" / "criteo-kaggle" / "train.txt"
-    file.parent.mkdir(parents=True)
-    file.write_text("")
-    monkeypatch.setenv("COURSE_DATA_DIR", "~/data")
-    assert files.find_file("criteo-kaggle", None) == file
-    assert files.find_file("criteo-kaggle", "~/data/criteo-kaggle") == file
-    monkeypatch.setenv("COURSE_DATA_DIR", "")
-    with pytest.raises(CourseError, match="set COURSE_DATA_DIR"):
-        files.find_file("criteo-kaggle", None)
+    monkeypatch.setenv("COURSE_CACHE", value)
+    assert settings.folder("COURSE_CACHE") == (folder and Path(folder))
+    assert files.cache_dir() == Path(folder) if folder else files.cache_dir().name == "course_utils"
 
 
 @pytest.mark.parametrize(("value", "silent"), [("1", True), ("true", True), ("0", False), ("", False)])

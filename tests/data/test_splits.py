@@ -1,19 +1,18 @@
 """Splits: whole, disjoint, seeded, and GroupLens' own folds byte for byte."""
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from course_utils.data import splits
+from course_utils.data.files import sha256
 from course_utils.errors import DataError, InputError
 
-TABLES = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=2, max_size=40
-)  # (user, time): few times, so many ties
+# (user, time): few times, so many ties
+TABLES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=2, max_size=40)
+SHARES = st.sampled_from([0.1, 0.2, 0.5, 0.9])
 
 
 def table(rows):
@@ -26,52 +25,32 @@ def table(rows):
 def assert_partition(ratings, train, test):
     assert sorted([*train.index, *test.index]) == sorted(ratings.index)
     for part in (train, test):
-        pd.testing.assert_frame_equal(
-            part, ratings[ratings.index.isin(part.index)]
-        )  # whole rows, table order
+        pd.testing.assert_frame_equal(part, ratings[ratings.index.isin(part.index)])  # whole, in table order
 
 
 def n_test(n, share):
     return min(int(np.floor(n * share + 0.5)), n - 1)
 
 
-@settings(deadline=None)
-@given(TABLES, st.sampled_from([0.1, 0.2, 0.5, 0.9]), st.integers(0, 3))
-def test_random_split_by_user(rows, share, seed):
+@given(TABLES, SHARES, st.booleans(), st.integers(0, 3))
+def test_random_split(rows, share, by_user, seed):
     ratings = table(rows)
-    train, test = splits.random_split(ratings, share, seed=seed)
+    train, test = splits.random_split(ratings, share, by_user=by_user, seed=seed)
     assert_partition(ratings, train, test)
-    for user, group in ratings.groupby("user_id"):
-        assert (test.user_id == user).sum() == n_test(len(group), share)
-    again = splits.random_split(ratings, share, seed=seed)[1]
+    groups = ratings.user_id if by_user else ratings.rating  # all rows are one group
+    for key, size in groups.value_counts().items():
+        assert (groups[test.index] == key).sum() == n_test(size, share)
+    again = splits.random_split(ratings, share, by_user=by_user, seed=np.random.default_rng(seed))[1]
     pd.testing.assert_frame_equal(test, again)
-
-
-@settings(deadline=None)
-@given(TABLES, st.sampled_from([0.1, 0.5, 0.9]))
-def test_random_split_of_all_rows(rows, share):
-    ratings = table(rows)
-    train, test = splits.random_split(ratings, share, by_user=False)
-    assert_partition(ratings, train, test)
-    assert len(test) == n_test(len(rows), share)
 
 
 def test_random_split_draws_each_row_equally_often():
     ratings = table([(0, 0)] * 10 + [(1, 0)] * 5)
-    drawn = sum(
-        ratings.index.isin(splits.random_split(ratings, seed=s)[1].index).astype(int) for s in range(2000)
-    )
+    tests = (splits.random_split(ratings, seed=s)[1] for s in range(2000))
+    drawn = sum(ratings.index.isin(test.index).astype(int) for test in tests)
     assert np.abs(drawn / 2000 - 0.2).max() < 0.045  # five standard errors
 
 
-def test_seeds_differ_and_a_generator_is_taken():
-    ratings = table([(0, 0)] * 50)
-    one, two = (set(splits.random_split(ratings, seed=s)[1].index) for s in (0, 1))
-    assert one != two
-    assert set(splits.random_split(ratings, seed=np.random.default_rng(1))[1].index) == two
-
-
-@settings(deadline=None)
 @given(TABLES, st.integers(2, 7))
 def test_k_fold(rows, n_splits):
     ratings = table(rows)
@@ -87,8 +66,7 @@ def test_k_fold(rows, n_splits):
     assert sorted(tested) == sorted(ratings.index)
 
 
-@settings(deadline=None)
-@given(TABLES, st.sampled_from([0.1, 0.2, 0.5, 0.9]), st.integers(1, 3))
+@given(TABLES, SHARES, st.integers(1, 3))
 def test_splits_by_time_against_a_loop(rows, share, n):
     ratings = table(rows)
     last, tail = [], []
@@ -107,43 +85,34 @@ def test_splits_by_time_against_a_loop(rows, share, n):
         assert set(test.index) == set(expected)
 
 
-def test_of_equal_times_the_lower_row_is_later():
+def test_times_by_hand():
     ratings = table([(0, 5), (0, 5), (0, 5), (0, 1)])
-    assert list(splits.leave_last_out(ratings)[1].item_id) == [2]
+    assert list(splits.leave_last_out(ratings)[1].item_id) == [2]  # of equal times the lower row is later
     assert list(splits.temporal_split(ratings, 0.5)[1].item_id) == [1, 2]
-
-
-def test_dates_and_text_ids_are_fine():
-    ratings = pd.DataFrame(
-        {"user_id": ["b", "b", "a"], "timestamp": pd.to_datetime(["2020-03-01", "2020-01-01", "2021-01-01"])}
-    )
-    assert list(splits.leave_last_out(ratings)[1].index) == [0]
+    dates = pd.to_datetime(["2020-03-01", "2020-01-01", "2021-01-01"])
+    dated = pd.DataFrame({"user_id": ["b", "b", "a"], "timestamp": dates})
+    assert list(splits.leave_last_out(dated)[1].index) == [0]
 
 
 def test_no_global_state_is_touched():
     np.random.seed(3)  # noqa: NPY002
-    expected = np.random.random()  # noqa: NPY002
-    np.random.seed(3)  # noqa: NPY002
-    splits.random_split(table([(0, 0)] * 9))
-    list(splits.k_fold(table([(0, 0)] * 9)))
-    assert np.random.random() == expected  # noqa: NPY002
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    list(splits.k_fold(splits.random_split(table([(0, 0)] * 50))[0]))
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda r: splits.random_split(r, 0.0), "test_size: got 0.0"),
-        (lambda r: splits.random_split(r, 1), "test_size: got 1"),
-        (lambda r: splits.random_split(r, float("nan")), "test_size"),
-        (lambda r: splits.random_split(r.iloc[:0]), "without rows"),
+        *((lambda r, s=s: splits.random_split(r, s), f"test_size: got {s}") for s in (0.0, 1, float("nan"))),
+        *((lambda r, s=s: s(r.iloc[:0]), "without rows") for s in (splits.random_split, splits.k_fold)),
         (lambda r: splits.random_split(r.drop(columns="user_id")), "'user_id'"),
-        (lambda r: splits.k_fold(r, 1), "n_splits: got 1"),
-        (lambda r: splits.k_fold(r, 2.5), "n_splits: got 2.5"),
-        (lambda r: splits.k_fold(r.iloc[:0]), "without rows"),
+        *((lambda r, n=n: splits.k_fold(r, n), f"n_splits: got {n}") for n in (1, 2.5)),
         (lambda r: splits.leave_last_out(r, 0), "n: got 0"),
-        (lambda r: splits.leave_last_out(r.drop(columns="timestamp")), "'timestamp'"),
-        (lambda r: splits.per_user_temporal(r.drop(columns="timestamp")), "'timestamp'"),
-        (lambda r: splits.temporal_split(r.drop(columns="timestamp")), "'timestamp'"),
+        *(
+            (lambda r, split=split: split(r.drop(columns="timestamp")), "'timestamp'")
+            for split in (splits.leave_last_out, splits.per_user_temporal, splits.temporal_split)
+        ),
         (lambda r: splits.temporal_split(r.assign(timestamp=[1, np.nan, 2])), "1 missing"),
         (lambda r: splits.temporal_split(r, 1.5), "test_size"),
         (lambda r: splits.movielens_fold(r, "u6"), "'u6'"),
@@ -154,36 +123,26 @@ def test_bad_input_is_refused_by_name(call, message):
         call(table([(0, 0), (0, 1), (1, 2)]))
 
 
-PUBLISHED = {
-    "base": "ce253ec86c448b44fb3ba9a30d12dcfc2e9210cbde71efada3730c22e9ac212a",
-    "test": "18c6014a4b2c7324f250a63f8904a7b16b2b19f911129e346141507b0cbac950",
-}
+PUBLISHED = [  # of u1.base and u1.test
+    "ce253ec86c448b44fb3ba9a30d12dcfc2e9210cbde71efada3730c22e9ac212a",
+    "18c6014a4b2c7324f250a63f8904a7b16b2b19f911129e346141507b0cbac950",
+]
 
 
-def test_u1_is_grouplens_file_byte_for_byte(movielens):
-    for part, name in zip(splits.movielens_fold(movielens.ratings, "u1"), ("base", "test"), strict=True):
-        written = part.assign(rating=part.rating.astype(int)).to_csv(sep="\t", header=False, index=False)
-        assert hashlib.sha256(written.encode()).hexdigest() == PUBLISHED[name]
-
-
-def test_the_other_published_folds(movielens):
+def test_published_folds(movielens):
     ratings = movielens.ratings
+    whole = (part.assign(rating=part.rating.astype(int)) for part in splits.movielens_fold(ratings, "u1"))
+    assert [sha256(part.to_csv(sep="\t", header=False, index=False).encode()) for part in whole] == PUBLISHED
     tested = [splits.movielens_fold(ratings, f"u{n}")[1].index for n in range(1, 6)]
     assert sorted(np.concatenate(tested)) == sorted(ratings.index)
     assert all(len(index) == 20_000 for index in tested)
-    first, second = (splits.movielens_fold(ratings, name)[1] for name in ("ua", "ub"))
-    for test in (first, second):
-        assert (test.user_id.value_counts() == 10).all()
-        assert len(test) == 9_430
-    assert set(first.index).isdisjoint(second.index)
     mine = ratings[ratings.user_id == 1].index
-    assert set(first[first.user_id == 1].index) == set(mine[:10])
-    assert set(second[second.user_id == 1].index) == set(mine[10:20])
-
-
-def test_a_table_in_another_order_is_refused(movielens):
-    swapped = movielens.ratings.iloc[[1, 0, *range(2, 100_000)]]
+    for name, rows in (("ua", mine[:10]), ("ub", mine[10:20])):
+        train, test = splits.movielens_fold(ratings, name)
+        assert test.user_id.value_counts().eq(10).sum() == 943
+        assert len(test) == 100_000 - len(train) == 9_430
+        assert set(test[test.user_id == 1].index) == set(rows)
     with pytest.raises(DataError, match=r"order of u\.data"):
-        splits.movielens_fold(swapped, "u1")
+        splits.movielens_fold(ratings.iloc[[1, 0, *range(2, 100_000)]], "u1")
     with pytest.raises(DataError, match="99,999 rows"):
-        splits.movielens_fold(movielens.ratings.iloc[1:], "ua")
+        splits.movielens_fold(ratings.iloc[1:], "ua")

@@ -1,97 +1,190 @@
-"""The factorisation machine against the double sum over pairs."""
+"""Factorisation machines against the double sum over pairs, and what training the one for ratings does."""
 
+from functools import partial
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from course_utils.data.features import user_features
+from course_utils.data.interactions import Interactions
 from course_utils.errors import InputError
+from course_utils.learning import loop
+from course_utils.models import factorization_machines
 from course_utils.models.embedding_mf import MatrixFactorization
-from course_utils.models.factorization_machines import FactorizationMachine
+from course_utils.models.factorization_machines import DAYS, WEEKS, ContextFM, FactorizationMachine, rating_times
 
-SIZES = [3, 4]
-
-
-def pairs(model, x):
-    """The definition: one full feature vector, a loop over all pairs. Columns: codes of each feature, dense."""
-    w = torch.cat([model.linear.weight[:, 0], model.dense_linear])
-    v = torch.cat([model.embeddings.weight, model.dense_factors])
-    score = model.bias + w @ x
-    for j in range(len(x)):
-        for other in range(j):
-            score = score + (v[j] @ v[other]) * x[j] * x[other]
-    return score
+close = torch.testing.assert_close
+small = partial(ContextFM, factors=3, epochs=1)
 
 
-def random_model(num_dense):
-    model = FactorizationMachine(SIZES, 3, num_dense=num_dense)
-    for parameter in model.parameters():
-        parameter.data.normal_()
-    return model
+class TestFactorizationMachine:
+    @pytest.mark.parametrize("num_dense", [0, 2])
+    def test_against_all_pairs(self, num_dense):
+        model = FactorizationMachine([3, 4], 3, num_dense=num_dense)
+        for parameter in model.parameters():
+            parameter.data.normal_()
+        w = torch.cat([model.linear.weight[:, 0], model.dense_linear])
+        v = torch.cat([model.embeddings.weight, model.dense_factors])
+
+        def definition(x):  # rows of codes of each feature, and dense features
+            x = torch.cat([x, dense], dim=1)
+            products = [(v[j] @ v[other]) * x[:, j] * x[:, other] for j in range(len(w)) for other in range(j)]
+            return model.bias + x @ w + sum(products)
+
+        dense = torch.randn(3, num_dense)
+        indices = [torch.tensor([2, 0, 1]), torch.tensor([0, 3, 3, 1])]  # a bag with code 3 twice, an empty bag
+        offsets = [torch.tensor([0, 1, 2]), torch.tensor([0, 0, 3])]
+        weights = [torch.ones(3), torch.tensor([0.5, -1.0, 2.0, 3.0])]
+        x = torch.tensor([[0.0, 0, 1, 0, 0, 0, 0], [1, 0, 0, 0.5, 0, 0, 1], [0, 1, 0, 0, 3, 0, 0]])
+        expected = definition(x)
+        # one code twice in a bag is two features to the model, whose product the multi-hot vector does not show
+        expected[1] += model.embeddings.weight[6].square().sum() * -1.0 * 2.0
+        close(model(dense, indices, offsets, weights), expected)
+        codes = torch.tensor([[2, 0], [0, 3], [1, 1]])  # one a feature
+        x = torch.tensor([[0.0, 0, 2, -1, 0, 0, 0], [2, 0, 0, 0, 0, 0, -1], [0, 2, 0, 0, -1, 0, 0]])
+        close(model(dense, codes, None, torch.tensor([[2.0, -1.0]]).expand(3, 2)), definition(x))
+
+    def test_learns_a_product(self):
+        """Logit +2 when both codes are equal, -2 else: no linear model can."""
+        torch.manual_seed(0)
+        codes = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+        labels = (codes[:, 0] == codes[:, 1]).double()
+        model, batches = FactorizationMachine([3, 3], 3), loop.batches(codes, labels, batch_size=9)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits
+        loop.fit(model, batches, lambda module, batch: loss(module(None, batch[0]), batch[1]), epochs=200, lr=0.05)
+        assert ((model(None, codes) > 0) == labels.bool()).all()
 
 
-@pytest.mark.parametrize("num_dense", [0, 2])
-def test_against_all_pairs(num_dense):
-    model, dense = random_model(num_dense), torch.randn(3, num_dense)
-    indices = [torch.tensor([2, 0, 1]), torch.tensor([0, 3, 3, 1])]  # a bag with code 3 twice, an empty bag
-    offsets = [torch.tensor([0, 1, 2]), torch.tensor([0, 0, 3])]
-    weights = [None, torch.tensor([0.5, -1.0, 2.0, 3.0])]
-    found = model(dense, indices, offsets, weights)
-    x = torch.zeros(3, 7 + num_dense)
-    x[0, 2] = x[1, 0] = x[2, 1] = 1
-    x[1, 3], x[1, 6], x[2, 4] = 0.5, 1.0, 3.0
-    x[:, 7:] = dense
-    expected = torch.stack([pairs(model, row) for row in x])
-    # one code twice in a bag is two features to the model, whose product the multi-hot vector does not show
-    v = model.embeddings.weight[6]
-    expected[1] = expected[1] + (v @ v) * -1.0 * 2.0
-    torch.testing.assert_close(found, expected)
+@pytest.fixture
+def data():
+    """Ratings that depend on a kind of user and a kind of item."""
+    rng = np.random.default_rng(0)
+    users, items = np.nonzero(rng.random((40, 25)) < 0.6)
+    stars = 3 + np.where(users % 2 == items % 2, 1.0, -1.0) + 0.1 * rng.normal(size=len(users))
+    frame = pd.DataFrame({"user_id": users, "item_id": items, "rating": stars})
+    frame["timestamp"] = 1000 + 86400 * rng.integers(0, 100, len(users))
+    return Interactions.from_frame(frame, user_ids=np.arange(40), item_ids=np.arange(25))
 
 
-def test_one_code_a_feature():
-    model, codes, dense = random_model(2), torch.tensor([[2, 0], [0, 3], [1, 1]]), torch.randn(3, 2)
-    x = torch.zeros(3, 9)
-    for row, (a, b) in enumerate(codes.tolist()):
-        x[row, a], x[row, 3 + b] = 2.0, -1.0
-    x[:, 7:] = dense
-    found = model(dense, codes, None, torch.tensor([[2.0, -1.0]]).expand(3, 2))
-    torch.testing.assert_close(found, torch.stack([pairs(model, row) for row in x]))
+def test_is_the_naive_sum_over_pairs_of_different_blocks(data):
+    rng = np.random.default_rng(1)
+    mine, theirs = rng.random((40, 2)), rng.random((25, 4))
+    contexts = torch.from_numpy(rng.integers(0, 5, (len(data), 1)))
+    model = small(user_features=mine, item_features=theirs, cardinalities=(5,)).fit(data, contexts)
+    seen = data.mask().double().numpy()
+    u, i, c = 3, 7, 2
+    x = [
+        np.concatenate([np.eye(40)[u], mine[u], seen[u] / np.sqrt(seen[u].sum())]),
+        np.concatenate([np.eye(25)[i], theirs[i], seen[:, i] / np.sqrt(seen[:, i].sum())]),
+        np.eye(5)[c],
+    ]
+    tables = [t.detach().numpy() for t in model.tables]
+    total = model.mean.item() + sum(x[b] @ tables[b][:, 0] for b in range(3))
+    for b, d in ((1, 0), (2, 0), (2, 1)):
+        for j in np.flatnonzero(x[b]):
+            total += sum(x[b][j] * x[d][k] * tables[b][j, 1:] @ tables[d][k, 1:] for k in np.flatnonzero(x[d]))
+    found = model.predict(torch.tensor([u]), torch.tensor([i]), torch.tensor([[c]]))
+    assert found.item() == pytest.approx(total)
 
 
-def test_two_features_are_matrix_factorization_with_biases():
-    factors = MatrixFactorization(3, 4, 5, std=1.0, mean=3.5)
-    factors.user_biases.weight.data.normal_()
-    factors.item_biases.weight.data.normal_()
-    model = FactorizationMachine(SIZES, 5)
-    model.bias.data.fill_(3.5)
-    model.linear.weight.data = torch.cat([factors.user_biases.weight, factors.item_biases.weight]).data
-    model.embeddings.weight.data = torch.cat([factors.user_factors.weight, factors.item_factors.weight]).data
-    users, items = torch.tensor([0, 2, 2]), torch.tensor([3, 0, 1])
-    torch.testing.assert_close(model(None, torch.stack([users, items], dim=1)), factors(users, items))
+def as_machine(model, sizes):
+    machine, weights = FactorizationMachine(sizes, 3), torch.cat([t.detach() for t in model.tables])
+    machine.bias.data.copy_(model.mean.data)
+    machine.linear.weight.data.copy_(weights[:, :1])
+    machine.embeddings.weight.data.copy_(weights[:, 1:])
+    return machine
 
 
-def test_learns_a_product():
-    """Logit +2 when both codes are equal, -2 else: no linear model can."""
-    torch.manual_seed(0)
-    codes = torch.cartesian_prod(torch.arange(3), torch.arange(3))
-    labels = (codes[:, 0] == codes[:, 1]).to(torch.get_default_dtype())
-    model = FactorizationMachine([3, 3], 3, std=0.1)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-    for _ in range(200):
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(None, codes), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert ((model(None, codes) > 0) == labels.bool()).all()
+def test_with_one_feature_a_block_it_is_a_factorization_machine(data):
+    contexts = torch.arange(len(data))[:, None] % 6
+    model = small(history=False, cardinalities=(6,)).fit(data, contexts)
+    rows = torch.stack([data.users, data.items, contexts[:, 0]], dim=1)
+    close(model.predict(data.users, data.items, contexts), as_machine(model, [40, 25, 6])(None, rows).detach())
 
 
-@pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        ({"num_dense": -1}, "num_dense"),
-        ({"std": 0.0}, "std"),
-        ({"factors": 0}, "embedding_dim"),
-        ({"cardinalities": []}, "cardinalities"),
-    ],
-)
-def test_refusals(options, name):
-    with pytest.raises(InputError, match=f"^{name}: got"):
-        FactorizationMachine(**{"cardinalities": SIZES, "factors": 3, **options})
+def test_with_ids_alone_both_are_matrix_factorization(data):
+    model, other = small(history=False).fit(data), MatrixFactorization(40, 25, factors=3)
+    other.mean.data.copy_(model.mean.data)
+    for side, table in zip(("user", "item"), model.tables, strict=True):
+        getattr(other, f"{side}_biases").weight.data.copy_(table.data[:, :1])
+        getattr(other, f"{side}_factors").weight.data.copy_(table.data[:, 1:])
+    expected, pairs = other.score(torch.arange(40)), torch.stack([data.users, data.items], dim=1)
+    close(model.score(torch.arange(40)), expected)
+    close(model.predict(data.users, data.items), expected[data.users, data.items])
+    close(as_machine(model, [40, 25])(None, pairs).detach(), expected[data.users, data.items])
+
+
+def test_gradient_goes_through_the_sparse_product(data):
+    model = small().fit(data)
+    for block, table in zip(model._blocks, model.tables, strict=True):
+        assert torch.autograd.gradcheck(partial(factorization_machines._Product.apply, *block), table, fast_mode=True)
+
+
+def test_history_learns_the_kinds(data):
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    columns, ids = (data.users, data.items, data.ratings, data.timestamps), (data.user_ids, data.item_ids)
+    train, test = (Interactions(*(c[rows] for c in columns), *ids) for rows in (order[100:], order[:100]))
+    found = small(factors=4, epochs=40, batch_size=64, shrinkage=0.5).fit(train).predict(test.users, test.items)
+    assert (found - test.ratings).square().mean().sqrt() < 0.5  # the mean alone has 1.0
+
+
+def test_the_history_has_who_rated_what_and_not_how(data):
+    reversed_ = (data.users, data.items, data.ratings.flip(0), data.timestamps, data.user_ids, data.item_ids)
+    model, again = small().fit(data), small().fit(Interactions(*reversed_))
+    for mine, theirs in zip(model._blocks, again._blocks, strict=True):
+        close(mine[0].to_dense(), theirs[0].to_dense(), rtol=0, atol=0)
+
+
+def test_contexts_have_a_penalty_of_their_own(data):
+    contexts, options = torch.arange(len(data))[:, None] % 6, {"epochs": 5, "cardinalities": (6,)}
+    free, bound = (small(context_shrinkage=w, **options).fit(data, contexts).tables[2] for w in (0.0, 1e5))
+    assert bound.square().sum() < 0.1 * free.square().sum()
+
+
+def test_user_features():
+    frame = pd.DataFrame({"age": [17, 18, 60], "gender": ["F", "M", "F"], "occupation": ["artist", "none", "none"]})
+    found = user_features(frame)
+    assert found.shape == (3, 7 + 2 + 2)
+    assert (found.sum(axis=1) == 3).all()
+    assert found[0, 0] == found[1, 1] == found[2, 6] == 1
+    with pytest.raises(InputError, match="users"):
+        user_features(frame[["age"]])
+
+
+def test_rating_times():
+    day, ids = 86400, {"user_ids": [0, 1], "item_ids": [0, 1, 2]}
+    past = pd.DataFrame({"user_id": [0, 1, 1], "item_id": [0, 0, 1], "timestamp": [0, 10 * day, 13 * day]})
+    asked = pd.DataFrame({"user_id": [1, 0], "item_id": [2, 2], "timestamp": [17 * day, 999 * day]})
+    train = Interactions.from_frame(past, **ids)
+    assert rating_times(train, train).tolist() == [[0, 0], [1, 0], [1, 2]]
+    assert rating_times(train, Interactions.from_frame(asked, **ids)).tolist() == [[2, 3], [WEEKS - 1, DAYS - 1]]
+
+
+def test_wrong_sizes():
+    machine, model = partial(FactorizationMachine, cardinalities=[3, 4], factors=3), ContextFM
+    for make, option, value, name in (
+        *((machine, "num_dense", -1, "num_dense"), (machine, "factors", 0, "embedding_dim")),
+        *((machine, "cardinalities", [], "cardinalities"), (model, "cardinalities", (0,), "cardinalities")),
+        *((model, name, 0, name) for name in ("factors", "epochs")),
+        *((model, name, -1.0, name) for name in ("shrinkage", "regularization", "context_shrinkage")),
+    ):
+        with pytest.raises(InputError, match=f"^{name}: got"):
+            make(**{option: value})
+
+
+def test_features_and_contexts_that_do_not_fit(data):
+    for name, features in (("user_features", np.ones((3, 2))), ("item_features", np.full((25, 2), np.nan))):
+        with pytest.raises(InputError, match=name):
+            ContextFM(**{name: features}).fit(data)
+    users, items, codes = data.users[:1], data.items[:1], torch.zeros(len(data), 1, dtype=torch.long)
+    plain, timed = small().fit(data), small(cardinalities=(2,)).fit(data, codes)
+    for call in (
+        partial(plain.predict, users, items, codes[:1]),
+        partial(timed.predict, users, items, codes[:1] + 2),
+        partial(small(cardinalities=(2,)).fit, data),
+        partial(timed.score, users),
+    ):
+        with pytest.raises(InputError, match="contexts"):
+            call()

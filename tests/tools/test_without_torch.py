@@ -1,6 +1,6 @@
 """What is tried on a Python without torch: it must see what does not compile and what does not import."""
 
-from pathlib import Path
+import pytest
 
 from tools.project import without_torch
 
@@ -22,13 +22,9 @@ def test_what_does_not_compile_is_named(monkeypatch):
 def test_modules_are_sorted_by_what_they_ask_for(tmp_path, monkeypatch):
     package = tmp_path / "toy_package"
     package.mkdir()
-    texts = {
-        "__init__": "",
-        "light": "import json",
-        "heavy": "import pyspark.nothing.of_the_kind",
-        "wrong": "1 / 0",
-    }
-    for name, text in (texts | {"lost": "import no_such_module"}).items():
+    texts = {"__init__": "", "light": "import json", "lost": "import no_such_module", "wrong": "1 / 0"}
+    texts["heavy"] = "import pyspark.nothing.of_the_kind"
+    for name, text in texts.items():
         (package / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(without_torch, "HEAVY", {"pyspark"})
@@ -38,15 +34,12 @@ def test_modules_are_sorted_by_what_they_ask_for(tmp_path, monkeypatch):
     assert [line.partition(":")[0] for line in wrong] == ["toy_package.lost", "toy_package.wrong"]
 
 
-def test_a_test_file_that_imports_torch_is_left_out(tmp_path):
-    file = tmp_path / "test_x.py"
-    for text, asks in (
-        ("import torch", True),
-        ("from torch.nn import Linear", True),
-        ("from course_utils.models import embedding_mf", True),
-        ("from course_utils.models.embedding_mf import MatrixFactorization", True),
-        ("from course_utils.data import splits", False),
-        ("def test():\n    import torch", False),
-    ):
-        file.write_text(text)
-        assert without_torch.asks_for(Path(file), {"torch", "course_utils.models.embedding_mf"}) is asks, text
+ASK = ["import torch", "from torch.nn import Linear", "from course_utils.models import embedding_mf"]
+ASK += ["from course_utils.models.embedding_mf import MatrixFactorization"]
+
+
+@pytest.mark.parametrize("text", [*ASK, "from course_utils.data import splits", "def test():\n    import torch"])
+def test_a_test_file_that_imports_torch_is_left_out(tmp_path, text):
+    (tmp_path / "test_x.py").write_text(text)
+    heavy = {"torch", "course_utils.models.embedding_mf"}
+    assert without_torch.asks_for(tmp_path / "test_x.py", heavy) is (text in ASK)

@@ -18,9 +18,7 @@ COMMAND = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()
 STRICT = ["-W", "--keep-going", "-n", "--all"]
 
 
-def build(
-    source: Path = ROOT, output: Path | None = None, *, capture: bool = False
-) -> subprocess.CompletedProcess:
+def build(source: Path = ROOT, output: Path | None = None, *, capture: bool = False) -> subprocess.CompletedProcess:
     """Build the book that lies in ``source``.
 
     Args:
@@ -41,9 +39,7 @@ def build(
 
 def main() -> int:
     """Read the command line, build, say where the book is."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="folder that gets _build/html (default: the project)")
     arguments = parser.parse_args()
     code = build(ROOT, arguments.output).returncode

@@ -37,19 +37,6 @@ REMOTE = re.compile(r"^(https?:)?//", re.IGNORECASE)
 # --- lists that are made, not kept ----------------------------------------------------------------------------
 
 
-def read_parts(source: Path) -> list[dict[str, Any]]:
-    """The plan of the book: parts with ``title``, ``about``, ``stages`` and ``chapters`` (number -> title)."""
-    return read_plan(source)["parts"]
-
-
-def reference_links(source: Path) -> set[str]:
-    """The address of each paper in ``references.bib``: https://doi.org/..., https://arxiv.org/abs/...."""
-    text = (source / "references.bib").read_text(encoding="utf-8")
-    fields = re.findall(r"^\s*(doi|eprint) = \{(.+)\},$", text, re.MULTILINE)
-    hosts = {"doi": "https://doi.org/", "eprint": "https://arxiv.org/abs/"}
-    return {hosts[field] + value for field, value in fields}
-
-
 def title_of(notebook: Path) -> str:
     """The first heading of a notebook, ``"3. Evaluation"``."""
     for cell in nbformat.read(notebook, as_version=4).cells:
@@ -62,7 +49,7 @@ def chapters_markdown(source: Path) -> str:
     """Each part with links to the chapters that exist and, on one line, the names of those to come."""
     existing = find_chapters(source)
     blocks = []
-    for part in read_parts(source):
+    for part in read_plan(source)["parts"]:
         lines = ["### " + part["title"], "", part["about"], ""]
         coming = []
         for number, title in part["chapters"].items():
@@ -83,13 +70,8 @@ def decks_markdown(source: Path) -> str:
     if not decks:
         return "This copy of the book was built without decks. `make slides` makes them, `make book` links them here."
     formats = [("Deck", "html", "open the deck"), ("Print", "pdf", "PDF")]
-    formats = [
-        form for form in formats if any((slides / f"{book.stem}.{form[1]}").exists() for book in decks)
-    ]
-    rows = [
-        "| Chapter | " + " | ".join(head for head, _, _ in formats) + " |",
-        "|---" * (1 + len(formats)) + "|",
-    ]
+    formats = [form for form in formats if any((slides / f"{book.stem}.{form[1]}").exists() for book in decks)]
+    rows = ["| Chapter | " + " | ".join(head for head, _, _ in formats) + " |", "|---" * (1 + len(formats)) + "|"]
     for book in decks:
         title = title_of(source / book)
         cells = [f"[{title}](../{book.as_posix()})"]
@@ -144,23 +126,17 @@ def check_images(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         if not image.get("alt", "").strip():
             LOGGER.warning("image without alt text: %s", name, location=image, type="course", subtype="alt")
         if REMOTE.match(name):
-            LOGGER.warning(
-                "image from another machine: %s", name, location=image, type="course", subtype="remote"
-            )
+            LOGGER.warning("image from another machine: %s", name, location=image, type="course", subtype="remote")
     for raw in doctree.findall(nodes.raw):
         for tag in IMAGE_TAG.findall(raw.astext()) if raw.get("format") == "html" else []:
             if not ALT.search(tag):
-                LOGGER.warning(
-                    "image without alt text: %s", tag[:80], location=raw, type="course", subtype="alt"
-                )
+                LOGGER.warning("image without alt text: %s", tag[:80], location=raw, type="course", subtype="alt")
 
 
 # --- the finished pages ----------------------------------------------------------------------------------------
 
 
-def tidy_page(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
-) -> None:
+def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """Mend what the libraries write and a screen reader trips over."""
     if body := context.get("body"):
         # docutils puts entries of a bibliography into a list, but gives them a role that a list may not hold

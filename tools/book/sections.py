@@ -25,7 +25,6 @@ from tools.slides.deck import read_deck
 
 SECTION_SIGN = re.compile(r"§(\d+(?:\.\d+)?)")
 DECK = re.compile(r"<!-- deck (\d+) -->")
-BEFORE = re.compile(r"\*\*Before you start\.\*\*(.+)")
 
 
 @dataclass(frozen=True)
@@ -132,14 +131,6 @@ def exercises_table(source: Path, root: str) -> str:
         answers = f"[solutions {number}]({target})" if exists else ""
         rows.append(f"| [{number}]({root}{notebook.as_posix()}) | {titles} | {answers} |")
     return "\n".join(rows)
-
-
-def before_you_start(notebook: Path) -> list[int]:
-    """The chapters that a chapter names as its prerequisites, in order."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    lead = next((found[1] for cell in cells if (found := BEFORE.search(cell.source))), "")
-    named = re.findall(r"[Cc]hapters? (\d+(?:(?:, | and | or | to )\d+)*)", lead)
-    return sorted({int(number) for numbers in named for number in re.findall(r"\d+", numbers)})
 
 
 def read_plan(source: Path) -> dict[str, Any]:

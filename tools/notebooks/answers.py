@@ -26,15 +26,11 @@ def store(exercise: str, step: str, answer: str, hint: str, path: Path = PATH) -
         entry = {"digits": None, "hash": fingerprint(exercise, step, answer.strip().lower())}
     table = json.loads(path.read_text(encoding="utf-8"))
     table.setdefault(exercise, {})[step] = {**entry, "hint": hint}
-    path.write_text(
-        json.dumps(dict(sorted(table.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    path.write_text(json.dumps(dict(sorted(table.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("exercise", "step", "answer", "hint"):
         parser.add_argument(name)
     store(**vars(parser.parse_args()))

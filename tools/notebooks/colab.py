@@ -24,7 +24,7 @@ import tempfile
 import tomllib
 import venv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from tools.project import address
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / ".venv-colab"
+WATCH = Path(__file__).with_name("watch_kernel.py")
 WHEELS = ROOT / ".cache" / "wheelhouse"
 VERSIONS = ROOT / "tools" / "notebooks" / "colab_versions.txt"
 LOCK = ROOT / "requirements.lock"
@@ -64,6 +65,7 @@ class Run:
     log: str
     before: dict[str, str]  # package -> version
     after: dict[str, str]
+    deeds: list[str] = field(default_factory=list)  # what cells did beside computing, see watch_kernel.py
 
     @property
     def changed(self) -> list[str]:
@@ -130,8 +132,7 @@ def refresh(published: Path, day: str) -> None:
     new = listed()
     locked = [line.split("==") for line in LOCK.read_text(encoding="utf-8").splitlines(keepends=True)]
     text = "".join(
-        f"{line[0]}=={new[_plain(line[0])]}\n" if _plain(line[0]) in new else "==".join(line)
-        for line in locked
+        f"{line[0]}=={new[_plain(line[0])]}\n" if _plain(line[0]) in new else "==".join(line) for line in locked
     )
     LOCK.write_text(text, encoding="utf-8")
     print(f"{len(kept)} versions of {day}; now `make`, then `make notebooks` and `make test`")
@@ -192,11 +193,8 @@ def run(
             it there, as a second notebook in the same Colab does, and saves the seconds of installing it again.
         record: where to leave what ``tools/notebooks/stability.py`` compares a disturbed run with.
     """
-    environment, content, kernel = (
-        folder / "env",
-        folder / "content",
-        folder / "jupyter" / "kernels" / "colab",
-    )
+    environment, content = folder / "env", folder / "content"
+    kernel = folder / "jupyter" / "kernels" / "colab"
     venv.create(environment, symlinks=True)  # without pip: that of the base environment serves
     sites = [BASE] if session is None else [session / "env", BASE]
     (_site(environment) / "colab.pth").write_text("".join(f"{_site(place)}\n" for place in sites))
@@ -205,9 +203,7 @@ def run(
     shutil.copy(notebook, content)
     python = environment / "bin" / "python"
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (kernel / "kernel.json").write_text(
-        json.dumps({"argv": argv, "display_name": "Colab", "language": "python"})
-    )
+    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}))
     settings = _clean() | _git_env(mirror, url or address.read().url) | execute.ENVIRONMENT
     settings |= {
         "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
@@ -221,17 +217,14 @@ def run(
         # nothing listens there: what is not in the data cache fails at once
         **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
     }
+    settings |= stability.startup(folder / "ipython", WATCH) | {"COURSE_WATCH": str(folder / "deeds")}
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
         settings |= stability.startup(folder / "ipython") | {"STABILITY_RECORD": str(record)}
     before = _packages(python, settings)
     command = [sys.executable, "-m", "tools.notebooks.nbval_strict", "--nbval-kernel-name=colab"]
     done = subprocess.run(
-        [
-            *command,
-            f"--rootdir={content}",
-            str(content / notebook.name),
-        ],
+        [*command, f"--rootdir={content}", str(content / notebook.name)],
         cwd=ROOT,
         env=settings,
         stdout=subprocess.PIPE,
@@ -239,14 +232,15 @@ def run(
         text=True,
     )
     after = _packages(python, settings)
-    return Run(done.returncode == 0, done.stdout, before, after)
+    log = folder / "deeds"
+    deeds = list(dict.fromkeys(log.read_text(encoding="utf-8").splitlines() if log.exists() else ()))
+    deeds += [f"leaves {path.name} in its folder" for path in sorted(content.iterdir()) if path.name != notebook.name]
+    return Run(done.returncode == 0, done.stdout, before, after, deeds)
 
 
 def _clean() -> dict[str, str]:
     """This process's environment without what would let the checkout or the user's settings leak in."""
-    return {
-        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GIT_", "PIP_", "VIRTUAL_ENV"))
-    }
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GIT_", "PIP_", "VIRTUAL_ENV"))}
 
 
 def _git_env(mirror: Path | None = None, url: str = "") -> dict[str, str]:
@@ -267,9 +261,7 @@ def _git_env(mirror: Path | None = None, url: str = "") -> dict[str, str]:
 
 
 def _packages(python: Path, settings: dict[str, str]) -> dict[str, str]:
-    done = subprocess.run(
-        [python, "-c", LISTING], env=settings, check=True, capture_output=True, text=True, cwd="/"
-    )
+    done = subprocess.run([python, "-c", LISTING], env=settings, check=True, capture_output=True, text=True, cwd="/")
     return json.loads(done.stdout)
 
 

@@ -39,9 +39,7 @@ ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the kernel's debugger would talk on stderr
 }
-TIMEOUT = (
-    1200  # seconds a cell may take: the longest takes about 40 on a quiet machine, and machines can be busy
-)
+TIMEOUT = 1200  # seconds a cell may take: the longest takes about 40 on a quiet machine, and machines are busy
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {  # without the version: a patch release of Python shall not touch every notebook
     "codemirror_mode": {"name": "ipython", "version": 3},
@@ -54,6 +52,13 @@ LANGUAGE = {  # without the version: a patch release of Python shall not touch e
 CELL_KEYS = ("tags", "slideshow", "mystnb")  # the rest is noise of editors
 PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"sRGB", b"IDAT", b"IEND", b"pHYs")
 DATA = {"load_amazon_movies": "amazon-movies", "load_criteo": "criteo-kaggle"}  # what gated notebooks load
+
+
+def notebooks(root: Path = ROOT) -> list[Path]:
+    """Every notebook of the book, chapters first."""
+    folder = root / "notebooks"
+    places = (folder, folder / "solutions", folder / "data_gated")
+    return [path for place in places for path in sorted(place.glob("*.ipynb"))]
 
 
 def read(path: Path) -> NotebookNode:
@@ -82,9 +87,7 @@ def normalise(notebook: NotebookNode, before: NotebookNode | None = None) -> Not
     pictures = _pictures(before) if before is not None else {}
     count, used = 0, set()
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(
-            {key: cell.metadata[key] for key in CELL_KEYS if cell.metadata.get(key)}
-        )
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in CELL_KEYS if cell.metadata.get(key)})
         cell.source = "\n".join(line.rstrip() for line in cell.source.strip("\n").split("\n"))
         cell.id = _identity(cell, used)
         if cell.cell_type == "code":
@@ -95,35 +98,44 @@ def normalise(notebook: NotebookNode, before: NotebookNode | None = None) -> Not
     return notebook
 
 
-def run(path: Path) -> float:
-    """Run one notebook and write it back; return the seconds it took.
+def run_cells(
+    path: Path, folder: Path, sockets: Path, environment: dict[str, str], *, stop: bool = True
+) -> NotebookNode:
+    """The notebook at ``path`` with the outputs of a run in ``folder``, as they come; its file stays as it is.
 
-    Raises:
-        nbclient.exceptions.CellExecutionError: a cell raised; the file is untouched.
+    Args:
+        path: the notebook.
+        folder: where its kernel works.
+        sockets: a folder for the kernel's sockets: no port, and no warning about an open one.
+        environment: of the kernel.
+        stop: raise CellExecutionError at a cell that raises; else go on to the end.
     """
     from nbclient import NotebookClient
 
-    before = read(path)
-    notebook = copy.deepcopy(before)
+    notebook = read(path)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        notebook,
+        timeout=TIMEOUT,
+        kernel_name="python3",
+        allow_errors=not stop,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.km = client.create_kernel_manager()
+    client.km.transport, client.km.ip = "ipc", f"{sockets}/kernel"
+    client.execute(env=environment)
+    return notebook
+
+
+def run(path: Path) -> float:
+    """Run one notebook and write it back; return the seconds it took. When a cell raises, the file is untouched."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="course-") as folder, tempfile.TemporaryDirectory() as sockets:
-        client = NotebookClient(
-            notebook,
-            timeout=TIMEOUT,
-            kernel_name="python3",
-            record_timing=False,
-            resources={"metadata": {"path": folder}},
-        )
-        client.km = client.create_kernel_manager()
-        client.km.transport, client.km.ip = (
-            "ipc",
-            f"{sockets}/kernel",
-        )  # no port, and no warning about an open one
-        client.execute(env=os.environ | ENVIRONMENT)
-    text = nbformat.writes(normalise(notebook, before)).rstrip("\n") + "\n"
+        notebook = run_cells(path, Path(folder), Path(sockets), os.environ | ENVIRONMENT)
+    text = nbformat.writes(normalise(notebook, read(path))).rstrip("\n") + "\n"
     nbformat.validate(nbformat.reads(text, as_version=4))
     temporary = path.with_suffix(".ipynb.tmp")
     temporary.write_text(text, encoding="utf-8")
@@ -231,11 +243,7 @@ def _bare_png(encoded: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run or format the notebooks that are named, all when none is; return the number that failed."""
-    from tools.project import address
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--format", action="store_true", help="do not run anything")
     parser.add_argument("-j", type=int, default=2, help="notebooks at a time (default 2)")
@@ -258,7 +266,7 @@ def main(arguments: list[str]) -> int:
         return None
 
     with ThreadPoolExecutor(options.j) as pool:
-        faults = [fault for fault in pool.map(one, options.notebooks or address.notebooks()) if fault]
+        faults = [fault for fault in pool.map(one, options.notebooks or notebooks()) if fault]
     print("\n".join(faults), end="\n" if faults else "")
     return len(faults)
 

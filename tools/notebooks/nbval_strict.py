@@ -28,26 +28,19 @@ from PIL import Image
 
 from tools.notebooks import execute
 
-FLOAT = re.compile(
-    r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*(?:[eE][-+]?\d+)?|[eE][-+]?\d+)(?!\.?\w)"
-)
+FLOAT = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*(?:[eE][-+]?\d+)?|[eE][-+]?\d+)(?!\.?\w)")
 PICTURES = ("image/png", "image/jpeg")
-MAX_RMS = (
-    2 / 255
-)  # anti-aliasing of another library build stays below, a thin line drawn on a figure does not
+TILE = 16  # pixels: about a letter, so that a changed digit is not lost in a large picture
+MAX_RMS = 8 / 255  # in the worst tile: the rounding of positions stays below, a digit or a bar 2 pixels taller does not
 GLUE = "application/papermill.record/"
 GLUE_DIGITS = 6  # a glued number is stored in full; float64 agrees between processors to about eight digits
 REFUSED = re.compile(r"nbval[-_](skip|ignore[-_]output|check[-_]output|raises[-_]exception)", re.IGNORECASE)
-PIP_NOTE = (
-    "Note: you may need to restart the kernel to use updated packages.\n"  # %pip says so when it installs
-)
+PIP_NOTE = "Note: you may need to restart the kernel to use updated packages.\n"  # %pip says so when it installs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the two switches."""
-    parser.getgroup("nbval").addoption(
-        "--nbval-strict", action="store_true", help="run notebooks, compare strictly"
-    )
+    parser.getgroup("nbval").addoption("--nbval-strict", action="store_true", help="run notebooks, compare strictly")
     parser.getgroup("nbval").addoption(
         "--nbval-no-pictures", action="store_true", help="compare no pictures: another matplotlib draws them"
     )
@@ -77,9 +70,7 @@ class StrictFile(IPyNbFile):
             if cell.cell_type == "code":
                 raises = "raises-exception" in cell.metadata.get("tags", [])
                 options = {"check": True, "check_exception": raises, "skip": False}
-                yield StrictCell.from_parent(
-                    self, name=f"cell {number}", cell_num=number, cell=cell, options=options
-                )
+                yield StrictCell.from_parent(self, name=f"cell {number}", cell_num=number, cell=cell, options=options)
 
 
 class StrictCell(IPyNbCell):
@@ -149,12 +140,16 @@ def _close(before: str, now: str, digits: int | None) -> bool:
 
 
 def picture_difference(before: str, now: str) -> str | None:
-    """Why two base64 pictures differ, or None: equal size and a root mean square of at most 2/255 are equal."""
+    """Why two base64 pictures differ, or None: of equal size, and a root mean square of at most 8/255 in each tile."""
     old, new = (_pixels(encoded) for encoded in (before, now))
     if old.shape != new.shape:
         return f"size {old.shape[1]}x{old.shape[0]}, now {new.shape[1]}x{new.shape[0]}"
-    rms = float(np.sqrt(np.mean((old - new) ** 2)))
-    return f"the pictures differ, root mean square {255 * rms:.1f}/255" if rms > MAX_RMS else None
+    square = np.pad(((old - new) ** 2).mean(2), [(0, -side % TILE) for side in old.shape[:2]])
+    rows, columns = (side // TILE for side in square.shape)
+    tiles = np.sqrt(square.reshape(rows, TILE, columns, TILE).mean((1, 3)))  # (rows, columns)
+    row, column = np.unravel_index(tiles.argmax(), tiles.shape)
+    where = f"near x = {column * TILE}, y = {row * TILE}, root mean square {255 * tiles.max():.1f}/255"
+    return f"the pictures differ {where}" if tiles.max() > MAX_RMS else None
 
 
 def _pixels(encoded: str) -> np.ndarray:
@@ -167,16 +162,13 @@ def _kind(output: dict) -> str:
 
 
 def _text(value: object) -> str:
-    return (
-        value if isinstance(value, str) else json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False)
-    )
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False)
 
 
 def _shown(outputs: Iterable[dict]) -> str:
     """The readable part of unexpected outputs, so that a failure can be understood from the log."""
     texts = [
-        output.get("text") or output.get("evalue") or output.get("data", {}).get("text/plain", "")
-        for output in outputs
+        output.get("text") or output.get("evalue") or output.get("data", {}).get("text/plain", "") for output in outputs
     ]
     return "\n".join(texts)[:3000]
 

@@ -13,21 +13,17 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 from nbformat import NotebookNode
 
+from tools.book.sections import planned_chapters, read_sections
 from tools.notebooks import execute
-from tools.notebooks.prose import (
-    LINK,
-    is_printed,
-    printed_numbers,
-    prose,
-    sentences,
-    typed_decimals,
-    without_code,
-)
+from tools.notebooks import prose as words
+from tools.notebooks.prose import prose, sentences, without_code
 from tools.project import address
 from tools.slides.deck import KEYS, TAGS, TYPES
 
@@ -35,21 +31,15 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES, ABOUT_LINES = 15, 12
 MAX_BYTES = 1_000_000
 PICTURES = ("image/png", "image/svg+xml")
-KNOWN_TAGS = {
-    "remove-cell",
-    "remove-input",
-    "hide-input",
-    "hide-output",
-    "hide-cell",
-    "raises-exception",
-    "moves",  # stability.py: what the cell holds may move between machines, what it prints may not
-    *TAGS,
-}
+HIDING = {"remove-cell", "remove-input", "hide-input", "hide-output", "hide-cell"}
+KNOWN_TAGS = {*HIDING, "raises-exception", "moves", *TAGS}  # moves: see stability.py
 SECTIONS = {"prerequisites": r"prerequisites|before you start", "exercises": r"exercises?", "recap": r"recap"}
 TIMING = re.compile(r"%%?time(it)?\b|\btimeit\b|perf_counter|process_time|\btime\.(time|monotonic)\(")
 MYST = re.compile(r"^\s*(```+|~~~+)\{|^\s*:::|\{[a-z][\w:+.-]*\}`|^\([\w-]+\)=\s*$|\{\{.+?\}\}", re.MULTILINE)
-SCRIPT = re.compile(
-    r"<\s*(script|style|iframe|object|embed|link)\b|\bon(click|load|error)\s*=|javascript:", re.IGNORECASE
+SCRIPT = re.compile(r"(?i)<\s*(script|style|iframe|object|embed|link)\b|\bon(click|load|error)\s*=|javascript:")
+REMOTE = re.compile(
+    r"(?i)<\s*(script|link|iframe|object|embed|form|meta|base)\b"
+    r"|(?:\b(?:src|srcset|data|action)\s*=|xlink:href\s*=|url\(|@import)\s*[\"']?\s*(?:\w+:)?//"
 )
 LOCAL = re.compile(
     r"(?<![\w.:/])/(?:home|root|tmp|work|usr|var|opt|content|Users|private|mnt)/\w|\b[A-Z]:\\\w|\b0x[0-9a-f]{6,}"
@@ -72,6 +62,30 @@ class Page:
     def name(self) -> str:
         """Path from the root, as in a link."""
         return self.path.relative_to(self.root).as_posix()
+
+    @property
+    def mend(self) -> str:
+        """What mends a notebook that did not run, or that another tool wrote."""
+        return f"run python -m tools.notebooks.execute {self.name}"
+
+    @cached_property
+    def works(self) -> words.Works:
+        """What ``references.bib`` holds."""
+        path = self.root / "references.bib"
+        return words.read_works(path.read_text(encoding="utf-8") if path.exists() else "")
+
+    @cached_property
+    def facts(self) -> list[Decimal]:
+        """Numbers that the first chapter says of the data, and that all others may repeat."""
+        first = next((self.root / "notebooks").glob("00_*.ipynb"), None)
+        return words.said_numbers(execute.read(first).cells) if first else []
+
+    @cached_property
+    def book(self) -> set[str]:
+        """The numbers of all chapters and sections, those of the plan and of this page among them."""
+        planned = planned_chapters(self.root) if (self.root / "book/parts.yml").exists() else set()
+        own = {m[1] for _, _, text in self.headings if (m := re.match(r"(\d+(?:\.\d+)?)\.? ", text))}
+        return planned | own | set(read_sections(self.root))
 
     @property
     def is_chapter(self) -> bool:
@@ -97,15 +111,9 @@ class Page:
 
     def has_section(self, pattern: str) -> bool:
         """Whether a heading, or the bold lead of a paragraph, has the words."""
-        leads = [
-            m[1]
-            for _, cell in self.cells("markdown")
-            for m in re.finditer(r"(?m)^\*\*(.+?)\*\*", cell.source)
-        ]
-        return any(
-            re.search(rf"\b({pattern})\b", text, re.IGNORECASE)
-            for text in [*leads, *(h[2] for h in self.headings)]
-        )
+        leads = [m[1] for _, cell in self.cells("markdown") for m in re.finditer(r"(?m)^\*\*(.+?)\*\*", cell.source)]
+        texts = [*leads, *(text for _, _, text in self.headings)]
+        return any(re.search(rf"\b({pattern})\b", text, re.IGNORECASE) for text in texts)
 
 
 Fault = tuple[int | None, str]
@@ -128,9 +136,7 @@ def first_cell(page: Page) -> Iterator[Fault]:
     badge = address.read(page.root).badge(page.name)
     if badge not in cell.source:
         yield 1, f"lacks the Colab badge of this file at the release: {badge}"
-    rest = [
-        text for text in re.split(r"\n\s*\n", cell.source) if not text.startswith(("# ", "[![Open in Colab]"))
-    ]
+    rest = [text for text in re.split(r"\n\s*\n", cell.source) if not text.startswith(("# ", "[![Open in Colab]"))]
     if len(rest) != 1 or len(sentences(rest[0])) != 1 or not rest[0].rstrip().endswith("."):
         yield 1, "needs, between title and badge, one sentence on what the reader will be able to do"
 
@@ -145,10 +151,7 @@ def bootstrap(page: Page) -> Iterator[Fault]:
         yield 2, "needs the tag remove-cell: readers of the book have nothing to install"
     for number, cell in page.cells("code"):
         if re.search(r"(?m)^\s*[!%]|get_ipython|pip install", cell.source) and number != 2:
-            yield (
-                number,
-                "runs a shell or a magic command: the bootstrap cell alone may install, plain Python does the rest",
-            )
+            yield number, "runs a shell or a magic command: the bootstrap cell alone may install"
 
 
 @rule
@@ -159,12 +162,8 @@ def imports(page: Page) -> Iterator[Fault]:
         body = ast.parse(cells[2].source if len(cells) > 2 and cells[2].cell_type == "code" else "").body
     except SyntaxError:
         body = []
-    other = [
-        line
-        for line in body
-        if not isinstance(line, ast.Import | ast.ImportFrom) and "setup(" not in ast.unparse(line)
-    ]
-    if not body or other:
+    work = [line for line in body if not isinstance(line, ast.Import | ast.ImportFrom)]
+    if not body or any("setup(" not in ast.unparse(line) for line in work):
         yield 3, "must hold the imports and the call of course_utils.setup(), nothing else"
 
 
@@ -173,11 +172,7 @@ def execution_counts(page: Page) -> Iterator[Fault]:
     """Every code cell ran, in order."""
     for wanted, (number, cell) in enumerate(page.cells("code"), 1):
         if cell.execution_count != wanted:
-            yield (
-                number,
-                f"has execution count {cell.execution_count}, not {wanted}:"
-                f" run python -m tools.notebooks.execute {page.name}",
-            )
+            yield number, f"has execution count {cell.execution_count}, not {wanted}: {page.mend}"
             return
 
 
@@ -185,10 +180,7 @@ def execution_counts(page: Page) -> Iterator[Fault]:
 def normal_form(page: Page) -> Iterator[Fault]:
     """The file is what ``tools/notebooks/execute.py`` writes, byte for byte."""
     if execute.dumps(page.notebook) != page.path.read_text(encoding="utf-8"):
-        yield (
-            None,
-            f"is not in the normal form of committed notebooks: run python -m tools.notebooks.execute {page.name}",
-        )
+        yield None, f"is not in the normal form of committed notebooks: {page.mend}"
 
 
 @rule
@@ -201,15 +193,22 @@ def plain_markdown(page: Page) -> Iterator[Fault]:
 
 @rule
 def no_typed_results(page: Page) -> Iterator[Fault]:
-    """A decimal in prose, slide or alt text was printed by a cell, or is maths, a version or a citation."""
-    printed = printed_numbers(page.notebook)
+    """A number in prose, slide or alt text is said by a cell, or is maths, code, a version or a citation."""
+    cells = page.notebook.cells
+    section = list(accumulate(bool(re.search(r"(?m)^## ", c.source)) for c in cells))  # 0 above the first
+    whole = words.said_numbers(cells) + page.facts
+    near = {
+        n: words.said_numbers([c for c, m in zip(cells, section, strict=True) if m in (n - 1, n)])
+        for n in range(1, section[-1])
+    }
+    first = next((n for n, level, text in page.headings if level == 2 and "Exercises" in text), len(cells) + 1)
     for number, text in prose(page.notebook):
-        for decimal, percent in typed_decimals(text):
-            if not is_printed(decimal, percent, printed):
-                yield (
-                    number,
-                    f"types the decimal {decimal}: print it from a cell, set it as maths, or cite its source beside it",
-                )
+        given = page.is_chapter and number >= first
+        for found, percent in words.typed_numbers(without_code(text), page.works, given=given):
+            local = near.get(section[number - 1], whole) if "." in found else whole  # head and recap tell of all
+            if not words.is_said(found, percent, local):
+                where = "anywhere" if local is whole else "in this section or the one before"
+                yield number, f"types the number {found}, which no cell says {where}: print it, or cite it"
 
 
 @rule
@@ -220,10 +219,7 @@ def pictures(page: Page) -> Iterator[Fault]:
         for mime in (mime for mime in data if mime.startswith("image/")):
             alt = metadata.get(mime, {}).get("alt", "")
             if mime not in PICTURES or not re.search(r"\b(figure|diagram)\(", cell.source):
-                yield (
-                    number,
-                    f"shows a picture ({mime}) that does not come from course_utils.notebook.figure or diagram",
-                )
+                yield number, f"shows a picture ({mime}) that does not come from figure or diagram"
             elif len(alt.strip()) < 20:
                 yield number, "shows a picture without alt text: figure(fig, alt='what the picture shows')"
     for number, cell in page.cells("markdown"):
@@ -234,16 +230,19 @@ def pictures(page: Page) -> Iterator[Fault]:
 
 @rule
 def citations(page: Page) -> Iterator[Fault]:
-    """Each link to arXiv or to a DOI is in ``references.bib``."""
-    path = page.root / "references.bib"
-    known = path.read_text(encoding="utf-8").lower() if path.exists() else ""
-    identifiers = set(re.findall(r"(?:doi|eprint)\s*=\s*[{\"]\s*([^}\"\s]+)", known))
-    identifiers |= {_work(url) for url in re.findall(r"url\s*=\s*[{\"]\s*([^}\"\s]+)", known)}
+    """Each link to arXiv or to a DOI is in ``references.bib``, with the year that the text gives it."""
     for number, text in prose(page.notebook):
-        for url in LINK.findall(text):
-            work = _work(url)
-            if work and work not in identifiers:
-                yield number, f"cites {url}, which is not in references.bib: add it there"
+        for fault in words.wrong_citations(text, page.works):
+            yield number, fault
+
+
+@rule
+def references(page: Page) -> Iterator[Fault]:
+    """Each chapter and section that the text names is there."""
+    for number, text in prose(page.notebook):
+        for name in words.named_sections(without_code(text)):
+            if name not in page.book:
+                yield number, f"names section {name}, which the book does not have"
 
 
 @rule
@@ -252,10 +251,7 @@ def short_cells(page: Page) -> Iterator[Fault]:
     for number, cell in page.cells("code"):
         lines = _lines(cell)
         if not 0 < lines <= MAX_LINES:
-            yield (
-                number,
-                f"has {lines} lines of code, expected 1 to {MAX_LINES}: split it, or move code to course_utils",
-            )
+            yield number, f"has {lines} lines of code, expected 1 to {MAX_LINES}: split it"
 
 
 @rule
@@ -280,12 +276,9 @@ def no_scripts(page: Page) -> Iterator[Fault]:
             yield number, f"has raw HTML, {found[0]!r}"
     for number, _, output in page.outputs():
         for mime, value in output.get("data", {}).items():
-            if (
-                "javascript" in mime
-                or "widget" in mime
-                or (mime == "text/html" and re.search(r"(?i)<\s*script", str(value)))
-            ):
-                yield number, f"puts out something that runs in the browser ({mime})"
+            remote = mime in ("text/html", "text/markdown", "image/svg+xml") and REMOTE.search(str(value))
+            if "javascript" in mime or "widget" in mime or remote:
+                yield number, f"puts out something that runs in the browser or fetches from elsewhere ({mime})"
 
 
 @rule
@@ -318,14 +311,9 @@ def clean_outputs(page: Page) -> Iterator[Fault]:
         if output.output_type == "stream" and output.name == "stderr":
             yield number, f"writes to stderr: {output.text[:80]!r}; mend the cause of the warning"
         if output.output_type == "error" and not announced:
-            yield (
-                number,
-                f"ends in {output.ename}: mend it, or tag the cell raises-exception if the error is the lesson",
-            )
+            yield number, f"ends in {output.ename}: mend it, or tag the cell raises-exception"
     for number, cell in page.cells("code"):
-        if "raises-exception" in cell.metadata.get("tags", []) and "error" not in [
-            o.output_type for o in cell.outputs
-        ]:
+        if "raises-exception" in cell.metadata.get("tags", []) and "error" not in [o.output_type for o in cell.outputs]:
             yield number, "is tagged raises-exception and raised none: remove the tag"
 
 
@@ -333,10 +321,7 @@ def clean_outputs(page: Page) -> Iterator[Fault]:
 def size(page: Page) -> Iterator[Fault]:
     """Below one megabyte, so that GitHub and a phone open it."""
     if page.path.stat().st_size > MAX_BYTES:
-        yield (
-            None,
-            f"has {page.path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}: show fewer or simpler pictures",
-        )
+        yield None, f"has {page.path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}: show fewer pictures"
 
 
 @rule
@@ -390,20 +375,8 @@ def _lines(cell: NotebookNode) -> int:
     return sum(bool(line.strip()) for line in cell.source.splitlines())
 
 
-def _work(url: str) -> str | None:
-    """The DOI or arXiv number that a link leads to, in lower case; None for other links."""
-    found = re.search(r"(?:doi\.org/|arxiv\.org/(?:abs|pdf)/)([^\s#?]+)", url.lower())
-    return (
-        re.sub(r"(v\d+)?(\.pdf)?$", "", found[1])
-        if found and "arxiv.org/" in url.lower()
-        else found and found[1]
-    )
-
-
 if __name__ == "__main__":
-    pages = [Page(Path(name).resolve()) for name in sys.argv[1:]] or [
-        Page(path) for path in address.notebooks()
-    ]
+    pages = [Page(Path(name).resolve()) for name in sys.argv[1:]] or [Page(path) for path in execute.notebooks()]
     faults = [fault for page in pages for fault in check(page)]
     print(*faults, *(f"warning: {line}" for page in pages for line in warnings(page)), sep="\n")
     raise SystemExit(bool(faults))

@@ -17,7 +17,6 @@ prints may not. Records of the run in the simulated Colab serve as the first run
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import pickle
 import sys
@@ -31,14 +30,13 @@ import nbformat
 import numpy as np
 
 from tools.notebooks import execute, nbval_strict
-from tools.project import address
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / ".cache" / "records"
 KERNEL = Path(__file__).with_name("stability_kernel.py")
 START = """\
 import importlib.util as _loader
-_spec = _loader.spec_from_file_location("stability_kernel", {!r})
+_spec = _loader.spec_from_file_location("watched", {!r})
 _module = _loader.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 _module.begin(get_ipython())
@@ -59,22 +57,16 @@ class Record:
     draws: int
 
 
-def startup(folder: Path) -> dict[str, str]:
-    """Settings for a kernel that records; ``folder`` becomes its IPython folder."""
+def startup(folder: Path, module: Path = KERNEL) -> dict[str, str]:
+    """Settings for a kernel that first runs ``begin`` of a module; ``folder`` becomes its IPython folder."""
     place = folder / "profile_default" / "startup"
-    place.mkdir(parents=True)
-    (place / "00_stability.py").write_text(START.format(str(KERNEL)), encoding="utf-8")
+    place.mkdir(parents=True, exist_ok=True)
+    (place / module.name).write_text(START.format(str(module)), encoding="utf-8")
     return {"IPYTHONDIR": str(folder)}
 
 
 def run(path: Path, settings: dict[str, str] | None = None) -> Record:
     """Run a notebook to its end, whatever its cells raise, and return what it left."""
-    from nbclient import NotebookClient
-
-    notebook = copy.deepcopy(execute.read(path))
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
     with tempfile.TemporaryDirectory(prefix="stability-") as name:
         folder = Path(name)
         (folder / "content").mkdir()
@@ -82,17 +74,7 @@ def run(path: Path, settings: dict[str, str] | None = None) -> Record:
         environment = os.environ | execute.ENVIRONMENT | startup(folder / "ipython") | (settings or {})
         environment["STABILITY_RECORD"] = str(record)
         environment.pop("PYTEST_CURRENT_TEST", None)
-        client = NotebookClient(
-            notebook,
-            timeout=execute.TIMEOUT,
-            kernel_name="python3",
-            allow_errors=True,
-            record_timing=False,
-            resources={"metadata": {"path": str(folder / "content")}},
-        )
-        client.km = client.create_kernel_manager()
-        client.km.transport, client.km.ip = "ipc", f"{folder}/kernel"
-        client.execute(env=environment)
+        notebook = execute.run_cells(path, folder / "content", folder, environment, stop=False)
         return Record(_outputs(execute.normalise(notebook)), *_load(record))
 
 
@@ -173,14 +155,12 @@ def _load(path: Path) -> tuple[list[dict[str, np.ndarray]], int]:
 
 def main(arguments: list[str]) -> int:
     """Judge the named notebooks, all that can run here when none is; return how many move."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--quick", action="store_true", help="one disturbance, of notebooks that draw")
     parser.add_argument("-j", type=int, default=2, help="notebooks at a time (default 2)")
     options = parser.parse_args(arguments)
-    paths = [path.resolve() for path in options.notebooks] or address.notebooks()
+    paths = [path.resolve() for path in options.notebooks] or execute.notebooks()
     paths = [path for path in paths if not (execute.missing_data(path) or execute.missing_tool(path))]
     failed = 0
     with ThreadPoolExecutor(options.j) as pool:

@@ -70,36 +70,21 @@ def read(root: Path = ROOT) -> Address:
     """The address that ``_config.yml`` names."""
     text = (root / "_config.yml").read_text(encoding="utf-8")
     block = re.search(r"(?m)^repository:\n((?:[ \t]+.*\n?)+)", text)
-    found = {
-        key: re.search(rf"(?m)^\s+{key}: *\"?([^\s\"]+)", block[1] if block else "")
-        for key in ("url", "branch")
-    }
+    found = {key: re.search(rf"(?m)^\s+{key}: *\"?([^\s\"]+)", block[1] if block else "") for key in ("url", "branch")}
     if not all(found.values()):
         raise SystemExit("_config.yml: expected `repository:` with `url:` and `branch:`")
     return Address(found["url"][1], found["branch"][1])
-
-
-def notebooks(root: Path = ROOT) -> list[Path]:
-    """Every notebook of the book, chapters first."""
-    folder = root / "notebooks"
-    return [
-        path
-        for where in (".", "solutions", "data_gated")
-        for path in sorted((folder / where).glob("*.ipynb"))
-    ]
 
 
 def check(root: Path = ROOT) -> list[str]:
     """One line for each file that disagrees with ``_config.yml``; empty when all agree."""
     address = read(root)
     faults = []
-    for path in notebooks(root):
+    for path in execute.notebooks(root):
         name = path.relative_to(root).as_posix()
         sources = [cell["source"] for cell in execute.read(path).cells] + ["", ""]
         if address.badge(name) not in sources[0]:
-            faults.append(
-                f"{name}: the badge of its first cell does not open this file at {address.url} {address.tag}"
-            )
+            faults.append(f"{name}: the badge of its first cell does not open this file at {address.url} {address.tag}")
         if sources[1] != address.bootstrap:
             faults.append(f"{name}: its second cell does not install {address.url}@{address.tag}")
     for path in _pages(root):
@@ -130,7 +115,7 @@ def change(new: Address, root: Path = ROOT) -> list[str]:
         if after != text:
             path.write_text(after, encoding="utf-8")
             changed.append(name)
-    for path in notebooks(root):
+    for path in execute.notebooks(root):
         notebook = execute.read(path)
         for cell in notebook.cells:
             cell["source"] = _replace(cell["source"], old, new)
@@ -155,9 +140,7 @@ def _text(path: Path) -> str:
 def _replace(text: str, old: Address, new: Address) -> str:
     """Old address and tag for new, wherever the tag stands in a link or an install line of this repository."""
     here = rf"({re.escape(HOST)}|{re.escape(COLAB)}/github/){re.escape(old.slug)}(?![\w-])"
-    text = re.sub(
-        here + rf"((?:/(?:blob|tree|raw)/|@){re.escape(old.tag)}(?![\w-]|\.\w))", _swap(old, new), text
-    )
+    text = re.sub(here + rf"((?:/(?:blob|tree|raw)/|@){re.escape(old.tag)}(?![\w-]|\.\w))", _swap(old, new), text)
     return re.sub(here, rf"\g<1>{new.slug}", text)
 
 

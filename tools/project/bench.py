@@ -52,8 +52,8 @@ How much time does the book's code take beside libraries that others use? Each t
 get the same data in the same run. They take turns, so that a busy minute hits both.
 
 A **ratio** is our time over theirs: 0.5 means half the time, 2 means twice. It is taken within one turn; the table has
-the median over the turns and the range. The **goal** is the largest ratio that we accept. Times on one thread are
-processor time, which leaves out the waiting for other programs.
+the median over the turns and the range. The **goal** is the largest ratio that we accept; `benchmarks/goals.toml` holds
+all goals. Times on one thread are processor time, which leaves out the waiting for other programs.
 
 The numbers hold for one machine. Another has other caches and instructions: a gain from bfloat16, for one, needs a
 processor that multiplies matrices of bfloat16 (AVX-512 BF16 or AMX).
@@ -112,11 +112,7 @@ def processor() -> tuple[str, str]:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        done = (
-            subprocess.run(asked, capture_output=True, text=True, check=False)
-            if sys.platform == "darwin"
-            else None
-        )
+        done = subprocess.run(asked, capture_output=True, text=True, check=False) if sys.platform == "darwin" else None
         return (done.stdout.strip() if done else "") or platform.machine(), "unknown"
     name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
     flags = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
@@ -144,8 +140,7 @@ def fetch_recbole() -> None:
     folder = OUTPUT / "recbole"
     if not (folder / "recbole").exists():
         subprocess.run(
-            [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, RECBOLE],
-            check=False,
+            [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, RECBOLE], check=False
         )
 
 
@@ -153,7 +148,7 @@ def run(script: Path, arguments: list[str]) -> tuple[list[Row], str]:
     """The rows of a script, and one line when it failed."""
     rows = OUTPUT / f"{script.stem}.json"
     rows.unlink(missing_ok=True)
-    environment = os.environ | {ROWS: str(rows), "TQDM_DISABLE": "1"}
+    environment = os.environ | {ROWS: str(rows), "TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT)}  # book.py asks tools
     try:
         done = subprocess.run(
             [sys.executable, script, *arguments],
@@ -202,14 +197,10 @@ def measure(chosen: list[Path], arguments: list[str]) -> Results:
 
 def main() -> int:
     """Read the command line, measure, print, write the page when all scripts ran."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="scripts of benchmarks/, without .py; all when left out")
     parser.add_argument("--repeats", type=int, help="turns of each comparison")
-    parser.add_argument(
-        "--output", type=Path, help=f"the page (default: {PAGE.relative_to(ROOT)}, all scripts only)"
-    )
+    parser.add_argument("--output", type=Path, help=f"the page (default: {PAGE.relative_to(ROOT)}, all scripts only)")
     options = parser.parse_args()
     found = {script.stem: script for script in scripts("benchmarks")}
     if unknown := sorted(set(options.names) - set(found)):

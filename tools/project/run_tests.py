@@ -33,16 +33,14 @@ STAGES: dict[str, list[list[str]]] = {
         [*PYTEST, "tests/book/test_colab.py", "-n", "2", "--dist", "worksteal"],
     ],
     "stability": [[sys.executable, "-m", "tools.notebooks.stability", "--quick"]],
-    "slides": [
-        [sys.executable, "-m", "tools.slides.build"],
-        [*PYTEST, "tests/book/test_slides.py", "-n", "2"],
-    ],
+    "slides": [[sys.executable, "-m", "tools.slides.build"], [*PYTEST, "tests/book/test_slides.py", "-n", "2"]],
     "book": [[sys.executable, "-m", "tools.book.build"], [*PYTEST, "tests/book/test_build.py"]],
     "pages": [[*PYTEST, "tests/book/test_pages.py", "-n", "2"]],
 }
-# what is tried once a week: each notebook under all disturbances, the lowest versions, Python 3.12 and 3.13
+# what is tried once a week: each notebook under all disturbances, one experiment, the lowest versions, other Pythons
 DEEP: dict[str, list[list[str]]] = {
     "all disturbed": [[sys.executable, "-m", "tools.notebooks.stability"]],
+    "tables": [[sys.executable, "-m", "tools.project.results"]],
     "oldest": [[sys.executable, "-m", "tools.project.environment", "try-oldest"]],
     "pythons": [[sys.executable, "-m", "tools.project.environment", "pythons"]],
 }

@@ -101,9 +101,7 @@ def main() -> int:
     count, wrong = compile_all()
     print(f"Python {sys.version.split()[0]}: {count} sources, {len(wrong)} that do not compile")
     light, heavy, failed = import_all()
-    print(
-        f"{len(light)} modules import, {len(heavy)} ask for {' or '.join(sorted(HEAVY))}, {len(failed)} fail"
-    )
+    print(f"{len(light)} modules import, {len(heavy)} ask for {' or '.join(sorted(HEAVY))}, {len(failed)} fail")
     print(*wrong, *failed, sep="\n", end="\n" if wrong or failed else "")
     for name in {"matplotlib"} & sys.modules.keys():
         sys.modules[name].use("Agg")

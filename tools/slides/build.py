@@ -46,16 +46,21 @@ def build(notebook: Path, output: Path = OUTPUT) -> Path:
     return deck
 
 
+def chromium_path() -> str | None:
+    """Where Chromium is on this machine, or None."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @contextmanager
-def browser() -> Iterator[Any]:
+def browser(flags: Sequence[str] = FLAGS) -> Iterator[Any]:
     """A headless Chromium of this machine, driven by playwright."""
     from playwright.sync_api import sync_playwright
 
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = chromium_path()
     if path is None:
         raise SystemExit("PDF and pictures need Chromium: apt-get install chromium")
     with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
+        chromium = driver.chromium.launch(executable_path=path, args=list(flags))
         try:
             yield chromium
         finally:
@@ -80,9 +85,7 @@ def export_pdf(chromium: Any, deck: Path) -> Path:
 
 def slide_indices(page: Any) -> list[list[int]]:
     """The (horizontal, vertical) position of each slide of an open deck, in order."""
-    return page.evaluate(
-        "Reveal.getSlides().map(s => { const i = Reveal.getIndices(s); return [i.h, i.v || 0]; })"
-    )
+    return page.evaluate("Reveal.getSlides().map(s => { const i = Reveal.getIndices(s); return [i.h, i.v || 0]; })")
 
 
 def show(page: Any, position: Sequence[int]) -> None:
@@ -107,16 +110,10 @@ def draw_pictures(chromium: Any, deck: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and build."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "notebooks", nargs="*", type=Path, help="default: every chapter with slideshow metadata"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: every chapter with slideshow metadata")
     parser.add_argument("--pdf", action="store_true", help="also write each deck as PDF (needs Chromium)")
-    parser.add_argument(
-        "--pictures", action="store_true", help="also draw each slide as PNG (needs Chromium)"
-    )
+    parser.add_argument("--pictures", action="store_true", help="also draw each slide as PNG (needs Chromium)")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
     try:

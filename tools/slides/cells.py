@@ -161,10 +161,7 @@ def _longest_word(text: str) -> int:
 
 def _widest(table: Tag, measure: Callable[[str], int]) -> list[int]:
     """The largest measure of the texts of each column."""
-    rows = [
-        [measure(cell.get_text(strip=True)) for cell in row.find_all(["th", "td"])]
-        for row in table.find_all("tr")
-    ]
+    rows = [[measure(cell.get_text(strip=True)) for cell in row.find_all(["th", "td"])] for row in table.find_all("tr")]
     return [max(column) for column in zip_longest(*rows, fillvalue=0)]
 
 

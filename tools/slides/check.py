@@ -43,9 +43,7 @@ def faults(page: Any, deck: Path, screen: str) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Check the decks of the named notebooks; return the number of faults."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="+", type=Path)
     notebooks = parser.parse_args(arguments).notebooks
     with browser() as chromium:

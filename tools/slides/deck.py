@@ -76,9 +76,7 @@ class Deck:
 
 def has_slides(notebook: nbformat.NotebookNode) -> bool:
     """Whether any cell asks to be in a deck."""
-    return any(
-        cell.metadata.get("slideshow", {}).get("slide_type", "skip") != "skip" for cell in notebook.cells
-    )
+    return any(cell.metadata.get("slideshow", {}).get("slide_type", "skip") != "skip" for cell in notebook.cells)
 
 
 def read_deck(path: Path) -> Deck:
@@ -141,9 +139,7 @@ def _add(deck: Deck, block: Block) -> None:
     if kind in ("slide", "subslide"):
         deck.slides.append(Slide(kinds[0] if kinds else "content", kind == "subslide"))
     elif kinds:
-        raise DeckError(
-            block.where, "section-slide and closing-slide belong on the cell that begins the slide"
-        )
+        raise DeckError(block.where, "section-slide and closing-slide belong on the cell that begins the slide")
     slide = deck.slides[-1]
     if slide.kind == "title" and kind != "notes":
         raise DeckError(block.where, f"slide_type {kind!r} before the first slide")
@@ -166,7 +162,5 @@ def _column(slide: Slide, block: Block) -> str:
     if not columns:
         return before
     if len(columns) > 1 or before not in AFTER[columns[0]]:
-        raise DeckError(
-            block.where, "columns go cols-left, cols-right, cols-end, once a slide, one tag a cell"
-        )
+        raise DeckError(block.where, "columns go cols-left, cols-right, cols-end, once a slide, one tag a cell")
     return columns[0]

@@ -16,9 +16,7 @@ from tools.slides.deck import Deck, DeckError, Slide
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = Path(__file__).parent / "template"
-DEFAULT_CLOSING = (
-    "## Your turn\n\nOpen the notebook `{name}.ipynb`: the exercises at its end check themselves."
-)
+DEFAULT_CLOSING = "## Your turn\n\nOpen the notebook `{name}.ipynb`: the exercises at its end check themselves."
 
 
 def render(deck: Deck, folder: Path) -> str:
@@ -41,9 +39,7 @@ def render(deck: Deck, folder: Path) -> str:
             stacks.append([view])
     if deck.slides[-1].kind != "closing":
         header, body = _split(markdown_html(DEFAULT_CLOSING.format(name=deck.name), deck.name, folder))
-        stacks.append(
-            [{"kind": "closing", "header": header, "above": [body], "left": [], "right": [], "below": []}]
-        )
+        stacks.append([{"kind": "closing", "header": header, "above": [body], "left": [], "right": [], "below": []}])
     environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=False, trim_blocks=True)
     return environment.get_template("deck.html.j2").render(
         deck=deck,
@@ -81,14 +77,7 @@ def _inlined(text: str) -> str:
 
 def _slide(slide: Slide, folder: Path) -> dict[str, object]:
     """A slide as the template wants it: heading, blocks by column, notes, and its kind."""
-    view: dict[str, object] = {
-        "kind": slide.kind,
-        "header": "",
-        "above": [],
-        "left": [],
-        "right": [],
-        "below": [],
-    }
+    view: dict[str, object] = {"kind": slide.kind, "header": "", "above": [], "left": [], "right": [], "below": []}
     view["notes"] = "".join(markdown_html(note, "speaker notes", folder) for note in slide.notes)
     if slide.kind == "title":
         return view
@@ -110,9 +99,7 @@ def _slide(slide: Slide, folder: Path) -> dict[str, object]:
         view["kind"] = "statement"  # a question alone gets the whole slide
     # few words can be larger
     small_table = len(soup.find_all("tr")) <= 7 and len(soup.find_all(["th", "td"])) <= 36
-    view["roomy"] = (
-        not view["left"] and not soup.find(["img", "pre"]) and small_table and len(soup.text.split()) <= 60
-    )
+    view["roomy"] = not view["left"] and not soup.find(["img", "pre"]) and small_table and len(soup.text.split()) <= 60
     return view
 
 

@@ -3,6 +3,4 @@
 from course_utils.data import files, load_movielens
 
 if __name__ == "__main__":
-    print(
-        f"MovieLens-100K: {len(load_movielens().ratings):,} ratings, verified, in {files.cache_dir() / 'ml-100k'}"
-    )
+    print(f"MovieLens-100K: {len(load_movielens().ratings):,} ratings, verified, in {files.cache_dir() / 'ml-100k'}")

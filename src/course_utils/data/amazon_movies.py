@@ -1,4 +1,7 @@
-"""Amazon "Movies and TV": star ratings from a file that the reader has."""
+"""Amazon "Movies and TV": star ratings from a file that the reader has.
+
+To cite: McAuley, Targett, Shi and van den Hengel, SIGIR 2015; He and McAuley, WWW 2016.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,24 @@ import os
 
 import pandas as pd
 
-from course_utils.data import files
+from course_utils.data import files, lines
 from course_utils.errors import DataError
 
-CITATIONS = (
-    "J. McAuley, C. Targett, Q. Shi, A. van den Hengel. Image-based Recommendations on Styles and "
-    "Substitutes. SIGIR, 2015.",
-    "R. He and J. McAuley. Ups and Downs: Modeling the Visual Evolution of Fashion Trends with One-Class "
-    "Collaborative Filtering. WWW, 2016.",
-)
+_KINDS = {"user_id": str, "item_id": str, "rating": "float64", "timestamp": "int64"}
 
 
 def load_amazon_movies(path: str | os.PathLike | None = None) -> pd.DataFrame:
-    """Star ratings of Amazon "Movies and TV" in UCSD's ratings-only layout, plain or gzip.
+    """Star ratings in UCSD's layout, lines of ``user,item,rating,unix time``, plain or gzip; taught in chapter 5.
 
-    Each line is ``user,item,rating,unix time``, without a header.
-
-    Args:
-        path: the file or the folder that holds it; by default ``amazon-movies/`` below ``COURSE_DATA_DIR``.
-
-    Returns:
-        ``user_id item_id`` (text), ``rating`` (1 to 5, float) and ``timestamp`` (seconds since 1970, int), one row a
-        line, in file order. Cite ``CITATIONS["amazon-movies"]``.
-
-    Raises:
-        DataError: no file, a damaged file, or a malformed line, named by its 1-based number.
+    Columns ``user_id item_id`` (text), ``rating`` (1 to 5, float), ``timestamp`` (seconds since 1970, int), in file
+    order. A DataError names the line that is malformed, from 1. ``path`` is the file or the folder that holds it, by
+    default ``amazon-movies/`` below ``COURSE_DATA_DIR``.
     """
     file = files.find_file("amazon-movies", path)
-    names = ["user_id", "item_id", "rating", "timestamp"]
-    kinds = {"user_id": str, "item_id": str, "rating": "float64", "timestamp": "int64"}
     parts = []
-    for first, block in files.text_blocks(file, ",", 4, files.BLOCK):
-        part = files.parse_lines(block, ",", names, kinds, file, first)
-        files.refuse_lines(part["user_id"].isna() | part["item_id"].isna(), file, first, "a user and an item")
-        files.refuse_lines(~part["rating"].between(1, 5), file, first, "a rating from 1 to 5")
+    for first, part in lines.tables(file, ",", _KINDS, lines.CHUNK):
+        lines.refuse_lines(part["user_id"].isna() | part["item_id"].isna(), file, first, "a user and an item")
+        lines.refuse_lines(~part["rating"].between(1, 5), file, first, "a rating from 1 to 5")
         parts.append(part)
     if not parts:
         raise DataError(f"{file}: empty, expected lines of user,item,rating,time")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from course_utils.data.complete_journey import iter_complete_journey, load_complete_journey
+from course_utils.data.complete_journey import iter_promotions, load_complete_journey
 from course_utils.data.movielens import MovieLens
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_counts
 
 WINDOW = 12  # weeks that the history of a household goes back
 LIKED = 4  # stars
@@ -21,28 +21,18 @@ MOVIELENS_FEATURES: dict[str, list[str]] = {
 JOURNEY_FEATURES: dict[str, list[str]] = {
     "dense": ["weeks_bought", "weeks_since", "price", "range", "popularity"],
     "categories": [
-        *("household_id", "product_id", "store_id", "display", "mailer", "age", "income", "household_size"),
-        *("department", "brand", "category"),
+        *("household_id", "product_id", "store_id", "display", "mailer"),
+        *("age", "income", "household_size", "department", "brand", "category"),
     ],
     "log": ["weeks_bought", "weeks_since", "price", "range", "popularity"],
 }
 
 
 def history(groups: np.ndarray, times: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row, how many rows of its group are strictly earlier, and the sum of their labels.
+    """For each row, how many rows of its group (a user, say) are strictly earlier, and the sum of their labels.
 
-    Rows of the same group and time do not see each other: nothing says which came first.
-
-    Args:
-        groups: what a row belongs to, a user say, ``(n,)``.
-        times: when it happened, ``(n,)``.
-        labels: numbers to add up, ``(n,)``.
-
-    Returns:
-        Counts and sums, ``(n,)`` each. Changing anything at or after a row's time changes neither of its two numbers.
-
-    Raises:
-        InputError: the three differ in length.
+    All five are ``(n,)``. Rows of one group and time do not see each other: nothing says which came first. Changing
+    anything at or after a row's time changes neither of its two numbers.
     """
     if not len(groups) == len(times) == len(labels):
         lengths = [len(groups), len(times), len(labels)]
@@ -63,37 +53,22 @@ def history(groups: np.ndarray, times: np.ndarray, labels: np.ndarray) -> tuple[
 def movielens_clicks(movielens: MovieLens) -> pd.DataFrame:
     """Will this user rate this film 4 or 5? One row a rating of MovieLens-100K, in the order of its table.
 
-    The four history columns of a row count ratings that are strictly earlier than it, of anybody.
-
-    Args:
-        movielens: the three tables.
-
-    Returns:
-        ``user_id item_id timestamp``; ``label``; the categories ``occupation gender zip_region`` (first digit of the
-        zip code, "other" outside the United States) ``hour weekday`` (UTC); the bag ``genres``; the numbers ``age`` and
-        ``film_age`` (years), ``user_count item_count`` (earlier ratings), ``user_rate item_rate`` (share of 4 and 5
-        among them, (liked + 1) / (count + 2)).
+    Columns ``user_id item_id timestamp``; ``label``; the categories ``occupation gender zip_region`` (first digit of
+    the zip code, "other" outside the United States) ``hour weekday`` (UTC); the bag ``genres``; the numbers ``age`` and
+    ``film_age`` (years), ``user_count item_count`` (strictly earlier ratings, of anybody), ``user_rate item_rate``
+    (share of 4 and 5 among them, (liked + 1) / (count + 2)).
     """
     table = movielens.ratings.merge(movielens.users, on="user_id", how="left", validate="many_to_one")
     table = table.merge(movielens.items, on="item_id", how="left", validate="many_to_one")
     when = pd.to_datetime(table["timestamp"], unit="s")
     region = table["zip_code"].str[0]
     label = (table["rating"] >= LIKED).astype("float64")
-    columns = {
-        "label": label,
-        "occupation": table["occupation"],
-        "gender": table["gender"],
-        "zip_region": region.where(region.str.isdigit(), "other"),
-        "hour": when.dt.hour,
-        "weekday": when.dt.day_of_week,
-        "genres": table["genres"],
-        "age": table["age"],
-        "film_age": when.dt.year - table["year"],
-    }
+    columns = {"label": label, "occupation": table["occupation"], "gender": table["gender"]}
+    columns |= {"zip_region": region.where(region.str.isdigit(), "other")}
+    columns |= {"hour": when.dt.hour, "weekday": when.dt.day_of_week, "genres": table["genres"]}
+    columns |= {"age": table["age"], "film_age": when.dt.year - table["year"]}
     for kind in ("user", "item"):
-        count, liked = history(
-            table[f"{kind}_id"].to_numpy(), table["timestamp"].to_numpy(), label.to_numpy()
-        )
+        count, liked = history(table[f"{kind}_id"], table["timestamp"], label)
         columns |= {f"{kind}_count": count, f"{kind}_rate": (liked + 1) / (count + 2)}
     return table[["user_id", "item_id", "timestamp"]].assign(**columns)
 
@@ -101,31 +76,21 @@ def movielens_clicks(movielens: MovieLens) -> pd.DataFrame:
 def journey_clicks(households: int = 150, *, seed: int = 0) -> pd.DataFrame:
     """Of the products on display or in the mailer that it bought lately, which does a household buy this week?
 
-    One row for each household, week (13 to 53) and product that the household bought in the twelve weeks before and
-    that its usual store shows or advertises in that week. The usual store is the one it visited most often in those
-    twelve weeks. What a row knows of the past ends with the week before. The 20.9 million promotions are streamed.
+    One row for each household of a random sample of so many, week (13 to 53) and product that it bought in the twelve
+    weeks before and that its usual store shows or advertises in that week, sorted by week, household and product. The
+    usual store is the one it visited most often then. What a row knows of the past ends with the week before.
 
-    Args:
-        households: size of the sample, drawn without replacement.
-        seed: of the sample.
-
-    Returns:
-        ``household_id week product_id store_id``; ``label``; the categories ``display mailer`` (placement, "0" for
-        none), ``age income household_size`` (missing for many households), ``department brand category``; the numbers
-        ``weeks_bought`` (1 to 12) and ``weeks_since`` (1 to 12) of household and product, ``price`` (what the household
-        last paid for one), ``range`` (different products it bought), ``popularity`` (households of the sample that
-        bought the product), all within the twelve weeks. Sorted by week, household and product.
-
-    Raises:
-        InputError: ``households`` is below 1 or above the number there is.
-        DataError: the package with the data is not installed.
+    Columns ``household_id week product_id store_id``; ``label``; the categories ``display mailer`` (placement, "0" for
+    none), ``age income household_size`` (missing for many households), ``department brand category``; the numbers
+    ``weeks_bought`` (1 to 12) and ``weeks_since`` (1 to 12) of household and product, ``price`` (what the household
+    last paid for one), ``range`` (different products it bought), ``popularity`` (households of the sample that
+    bought the product), all within the twelve weeks.
     """
     wanted = ["household_id", "store_id", "basket_id", "product_id", "quantity", "sales_value", "week"]
     journey = load_complete_journey({"transactions": wanted, "products": None, "demographics": None})
     bought = journey["transactions"]
     known = np.unique(bought["household_id"])
-    if not 1 <= households <= len(known):
-        raise InputError("households", got=households, expected=f"1 to {len(known)}")
+    check_counts(1, len(known), households=households)
     sample = np.random.default_rng(seed).choice(known, households, replace=False)
     bought = bought[bought["household_id"].isin(sample)]
     weeks = range(WINDOW + 1, int(bought["week"].max()) + 1)
@@ -141,15 +106,10 @@ def journey_clicks(households: int = 150, *, seed: int = 0) -> pd.DataFrame:
 
 
 def candidates(bought: pd.DataFrame, week: int) -> pd.DataFrame:
-    """What each household bought in the twelve weeks before a week, with its usual store and its history.
+    """What each household bought in the twelve weeks before ``week``, with its usual store and its history.
 
-    Args:
-        bought: purchases, ``household_id store_id basket_id product_id quantity sales_value week``.
-        week: the week to look back from; its own purchases and later ones change nothing.
-
-    Returns:
-        One row a household and product: ``household_id product_id week store_id`` and the numbers of
-        :func:`journey_clicks`.
+    One row a household and product: ``household_id product_id week store_id`` and the numbers of
+    :func:`journey_clicks`. Purchases in ``week`` itself and later ones change nothing.
     """
     past = bought[bought["week"].between(week - WINDOW, week - 1)].sort_values("week", kind="stable")
     visits = past.drop_duplicates(["household_id", "basket_id"]).value_counts(["household_id", "store_id"])
@@ -171,14 +131,11 @@ def candidates(bought: pd.DataFrame, week: int) -> pd.DataFrame:
 
 def _promotions(pairs: pd.DataFrame) -> pd.DataFrame:
     """Placement by store, product and week, of the stores and products that occur; the first entry where several do."""
-    products = pd.Index(pairs["product_id"].unique())
-    stores = pd.Index(pairs["store_id"].unique())
-    known = np.zeros(
-        (len(stores) + 1, len(products) + 1), bool
-    )  # -1, not found, reads the last row or column
+    products, stores = pd.Index(pairs["product_id"].unique()), pd.Index(pairs["store_id"].unique())
+    known = np.zeros((len(stores) + 1, len(products) + 1), bool)  # -1, not found, reads the last row or column
     known[stores.get_indexer(pairs["store_id"]), products.get_indexer(pairs["product_id"])] = True
     kept = []
-    for chunk in iter_complete_journey("promotions"):
+    for chunk in iter_promotions():
         place = stores.get_indexer(chunk["store_id"]), products.get_indexer(chunk["product_id"])
         kept.append(chunk[known[place]])
     table = pd.concat(kept).drop_duplicates(["store_id", "product_id", "week"])

@@ -1,4 +1,4 @@
-"""The checks that every table passes at the public door: a column that is there once, ids, times, numbers."""
+"""The checks that every table passes at the public door: a column that is there once, times, numbers."""
 
 from __future__ import annotations
 
@@ -7,28 +7,18 @@ import pandas as pd
 
 from course_utils.errors import InputError
 
-SECONDS = "whole seconds since 1970"
+_SECONDS = "whole seconds since 1970"
 _YEAR_3000 = 32_503_680_000  # in seconds; milliseconds pass it in January 1971
 
 
 def column(table: pd.DataFrame, name: str, argument: str) -> pd.Series:
-    """A column of a table.
-
-    Args:
-        table: what should have it.
-        name: of the column.
-        argument: what an error shall call the table.
-
-    Raises:
-        InputError: no table, no such column, or two of that name (as after ``concat`` or ``merge``).
-    """
+    """A column that stands in a table, which errors call ``argument``, once; after ``concat`` it may twice."""
     if not isinstance(table, pd.DataFrame):
         raise InputError(argument, got=type(table).__name__, expected="a DataFrame")
     found = int((table.columns == name).sum())
-    if found == 0:
-        raise InputError(argument, got=f"columns {list(table.columns)}", expected=f"a column {name!r}")
-    if found > 1:
-        raise InputError(argument, got=f"{found} columns {name!r}", expected=f"one column {name!r}")
+    if found != 1:
+        got = f"{found} columns {name!r}" if found else f"columns {list(table.columns)}"
+        raise InputError(argument, got=got, expected=f"a column {name!r}")
     return table[name]
 
 
@@ -37,24 +27,18 @@ def numbers(values: pd.Series, name: str, expected: str = "finite numbers") -> n
     if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
         raise InputError(name, got=f"a column of type {values.dtype}", expected=expected)
     floats = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = int((~np.isfinite(floats)).sum())
-    if bad:
+    if bad := int((~np.isfinite(floats)).sum()):
         raise InputError(name, got=f"{bad} missing or infinite value(s)", expected=expected)
     return floats
 
 
 def times(values: pd.Series, name: str = "timestamp") -> np.ndarray:
-    """A column of times, exact: ``int64`` seconds since 1970.
-
-    Raises:
-        InputError: dates or text (which would sort as text), a missing value, a fraction, or a time beyond the year
-            3000, as seconds given in milliseconds are.
-    """
-    floats = numbers(values, name, SECONDS)
+    """A column of times, exact: ``int64`` seconds since 1970, before the year 3000; milliseconds are refused."""
+    floats = numbers(values, name, _SECONDS)
     if (floats % 1 != 0).any():
-        raise InputError(name, got="fractions of a second", expected=SECONDS)
-    far = np.abs(floats) > _YEAR_3000
-    if far.any():
-        got = f"{int(far.sum())} time(s) such as {floats[far][0]:.4g}, beyond the year 3000"
-        raise InputError(name, got=got, expected=f"{SECONDS} (milliseconds are to be divided by 1000)")
+        raise InputError(name, got="fractions of a second", expected=_SECONDS)
+    far = floats[np.abs(floats) > _YEAR_3000]
+    if len(far):
+        got = f"{len(far)} time(s) such as {far[0]:.4g}, beyond the year 3000"
+        raise InputError(name, got=got, expected=f"{_SECONDS} (milliseconds are to be divided by 1000)")
     return floats.astype(np.int64)  # exact: far below 2^53

@@ -14,40 +14,26 @@ from scipy import sparse
 from course_utils.data import columns
 from course_utils.errors import InputError, check_counts
 
-MISSING = "(missing)"  # the value that an empty category field is given
-
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows; made by :meth:`Encoder.transform`, taught in chapter 8.
+    """Encoded rows, made by :meth:`Encoder.transform`; floats are of torch's default type, codes ``torch.long``."""
 
-    Attributes:
-        dense: standardised numbers, ``(n, n_dense)``, of the default floating type.
-        codes: one code a categorical feature, ``(n, F)``, ``torch.long``.
-        bags: one tensor a multi-valued feature, ``(n, longest)``, ``torch.long``; -1 fills empty places.
-        labels: 0 or 1, ``(n,)``, of the default floating type.
-        cardinalities: number of codes of each categorical feature, then of each bag.
-    """
-
-    dense: torch.Tensor
-    codes: torch.Tensor
-    bags: tuple[torch.Tensor, ...]
-    labels: torch.Tensor
-    cardinalities: tuple[int, ...]
+    dense: torch.Tensor  # standardised numbers (n, n_dense)
+    codes: torch.Tensor  # one code a categorical feature (n, F)
+    bags: tuple[torch.Tensor, ...]  # one tensor a multi-valued feature (n, longest), -1 in empty places
+    labels: torch.Tensor  # 0 or 1 (n,)
+    cardinalities: tuple[int, ...]  # number of codes of each categorical feature, then of each bag
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """Dense, codes, the bags, labels: to hand to ``loop.batches``; each shares its first size."""
+        """Dense, codes, the bags, labels: to hand to ``loop.batches``."""
         return self.dense, self.codes, *self.bags, self.labels
 
     def one_hot(self) -> sparse.csr_matrix:
-        """The same rows for a linear model: the dense numbers, then a 0/1 column for each code.
-
-        Returns:
-            ``(n, n_dense + sum of cardinalities)``; a bag with three codes sets three ones.
-        """
+        """For a linear model, ``(n, n_dense + sum of cardinalities)``: the numbers, then a 0/1 column for each code."""
         blocks = [sparse.csr_matrix(self.dense.numpy())]
         columns = [column[:, None] for column in self.codes.T] + list(self.bags)
         for column, size in zip(columns, self.cardinalities, strict=True):
@@ -66,8 +52,8 @@ class Encoder:
     or never; a missing value is a value of its own. What is learned depends on nothing but the training part.
 
     Args:
-        dense: names of the numeric columns.
-        categories: names of the categorical columns, compared as text.
+        dense: names of numeric columns.
+        categories: names of columns that are compared as text.
         bags: names of columns that hold several values, as text joined by ``|``; the empty text is an empty bag.
         log: those of ``dense`` that are counts: first log(1 + max(x, 0)).
         min_count: how often the training part must have a value for it to get its own code.
@@ -91,11 +77,7 @@ class Encoder:
         self.log, self.min_count, self.buckets = set(log), min_count, buckets
 
     def fit(self, tables: pd.DataFrame | Iterable[pd.DataFrame]) -> Self:
-        """Learn means, deviations and codes, from one table or from a stream of chunks in one pass.
-
-        Raises:
-            InputError: a column is missing, or there is no row.
-        """
+        """Learn means, deviations and codes, from one table or from a stream of chunks in one pass."""
         tables = [tables] if isinstance(tables, pd.DataFrame) else tables
         counts = {name: pd.Series(dtype="int64") for name in (*self.categories, *self.bags)}
         sums = np.zeros((5, len(self.dense)))  # of ones, values, squares, and both around a middle
@@ -110,63 +92,41 @@ class Encoder:
             off = np.where(there, numbers - middle, 0)
             sums += np.stack([n, *(x.sum(axis=0) for x in (filled, filled**2, off, off**2))])
             for name in counts:
-                new = self._values(table, name).value_counts()
-                counts[name] = counts[name].add(new, fill_value=0)
+                counts[name] = counts[name].add(self._values(table, name).value_counts(), fill_value=0)
             rows += len(table)
         if rows == 0:
             raise InputError("tables", got="no row", expected="at least one")
         self.mean, square, shift, spread = sums[1:] / np.maximum(sums[0], 1)
         variance = square - self.mean**2
-        far = (
-            variance <= 1e-6 * square
-        )  # most digits cancel, for a time or a zip code, say: not around a middle
+        # Far from 0, for a time or a zip code, say, most digits cancel; not around a middle.
+        far = variance <= 1e-6 * square
         deviation = np.sqrt(np.maximum(np.where(far, spread - shift**2, variance), 0))
         constant = deviation <= 1e-12 * np.abs(self.mean)
         self.deviation = np.where(constant, 1, deviation)  # a constant column stays 0
         self.codes = {name: self._codes(count) for name, count in counts.items()}
-        self.cardinalities = tuple(1 + int(code.max()) if len(code) else 1 for code in self.codes.values())
-        if self.buckets is not None:
-            self.cardinalities = (1 + self.buckets,) * len(self.codes)
+        self.cardinalities = tuple(1 + (self.buckets or len(code)) for code in self.codes.values())
         return self
 
-    def transform(self, table: pd.DataFrame, label: str = "label") -> Rows:
-        """Encode a table.
-
-        Args:
-            table: with the columns of the encoder and the labels, 0 or 1.
-            label: name of the column of labels.
-
-        Returns:
-            The rows, in table order.
-
-        Raises:
-            InputError: a column is missing, or the encoder is not fitted.
-        """
+    def transform(self, table: pd.DataFrame) -> Rows:
+        """Encode the rows of a table, in its order; its column ``label`` is 0 or 1."""
         if not hasattr(self, "codes"):
             raise InputError("encoder", got="one that is not fitted", expected="fit(...) before transform")
-        dense = np.nan_to_num((self._numbers(table) - self.mean) / self.deviation)
-        codes = [self._look_up(name, self._values(table, name)) for name in self.categories]
-        kind = torch.get_default_dtype()
-        return Rows(
-            torch.as_tensor(dense, dtype=kind),
-            torch.as_tensor(np.array(codes, np.int64).reshape(len(codes), len(table)).T),
-            tuple(self._bag(table, name) for name in self.bags),
-            torch.tensor(self._labels(table, label), dtype=kind),
-            self.cardinalities,
-        )
-
-    def _labels(self, table: pd.DataFrame, name: str) -> np.ndarray:
-        labels = _floats(columns.column(table, name, "table"), name)
+        labels = _floats(table, "label")
         wrong = labels[(labels != 0) & (labels != 1)]
         if len(wrong):
-            raise InputError(name, got=f"{len(wrong)} value(s) such as {wrong[0]:g}", expected="0 or 1 each")
-        return labels
+            raise InputError("label", got=f"{len(wrong)} value(s) such as {wrong[0]:g}", expected="0 or 1 each")
+        found = [self._look_up(name, self._values(table, name)) for name in self.categories]
+        codes = torch.as_tensor(np.array(found, np.int64).reshape(len(found), len(table)).T)
+        bags = tuple(self._bag(table, name) for name in self.bags)
+        dense = np.nan_to_num((self._numbers(table) - self.mean) / self.deviation)
+        dense, labels = (torch.tensor(x, dtype=torch.get_default_dtype()) for x in (dense, labels))
+        return Rows(dense, codes, bags, labels, self.cardinalities)
 
     def _numbers(self, table: pd.DataFrame) -> np.ndarray:
         """The dense columns ``(n, n_dense)``, counts as log(1 + x), nan where missing."""
         found = []
         for name in self.dense:
-            x = _floats(columns.column(table, name, "table"), name)
+            x = _floats(table, name)
             if np.isinf(x).any():
                 raise InputError(name, got="an infinite value", expected="numbers, missing ones as nan")
             found.append(np.log1p(np.maximum(x, 0)) if name in self.log else x)
@@ -177,17 +137,13 @@ class Encoder:
         column = columns.column(table, name, "table").reset_index(drop=True)
         if name not in self.bags:
             text = column.astype("str")
-            if pd.api.types.is_float_dtype(
-                column
-            ):  # one gap makes floats of whole numbers: 1.0 is "1" all the same
+            if pd.api.types.is_float_dtype(column):  # one gap makes floats of whole numbers: 1.0 is "1"
                 whole = (column % 1 == 0) & (column.abs() < 2**53)
                 text = text.mask(whole, column.where(whole, 0).astype("int64").astype("str"))
-            return text.where(column.notna(), MISSING)
+            return text.where(column.notna(), "(missing)")
         kind = pd.api.types.infer_dtype(column.astype(object), skipna=True)
         if kind not in ("string", "empty"):
-            raise InputError(
-                name, got=f"{kind} values", expected="text joined by |, as column.str.join('|') makes"
-            )
+            raise InputError(name, got=f"{kind} values", expected="text joined by |, as column.str.join('|') makes")
         values = column.astype("str").where(column.notna()).str.split("|").explode()
         return values[values != ""]
 
@@ -201,24 +157,20 @@ class Encoder:
         return pd.Series(1 + (hashed % np.uint64(self.buckets)).astype(np.int64), index=kept.to_numpy())
 
     def _look_up(self, name: str, values: pd.Series) -> np.ndarray:
-        found = self.codes[name].index.get_indexer(values)
-        codes = np.append(self.codes[name].to_numpy(np.int64), 0)  # -1, not found, reads the last entry
-        return codes[found]
+        return self.codes[name].reindex(values, fill_value=0).to_numpy(np.int64)
 
     def _bag(self, table: pd.DataFrame, name: str) -> torch.Tensor:
         """Codes of a bag, one row a row of the table, -1 in empty places."""
         values = self._values(table, name)
-        rows = values.index.to_numpy(np.int64)
-        sizes = np.bincount(rows, minlength=len(table))
-        bag = np.full((len(table), max(int(sizes.max(initial=0)), 1)), -1, np.int64)
-        bag[rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)] = self._look_up(
-            name, values
-        )
+        place = values.groupby(level=0).cumcount().to_numpy()  # in its bag
+        bag = np.full((len(table), place.max(initial=0) + 1), -1, np.int64)
+        bag[values.index, place] = self._look_up(name, values)
         return torch.as_tensor(bag)
 
 
-def _floats(column: pd.Series, name: str) -> np.ndarray:
+def _floats(table: pd.DataFrame, name: str) -> np.ndarray:
     """A column as floats, nan where missing."""
+    column = columns.column(table, name, "table")
     try:
         return column.astype("Float64").to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:

@@ -6,31 +6,22 @@ import csv
 import io
 import tempfile
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from course_utils.data.files import (
-    cache_dir,
-    download_url,
-    download_wheel,
-    read_members,
-    sha256,
-    write_atomic,
-)
+from course_utils.data.files import cache_dir, download_url, download_wheel, read_members, sha256, write_atomic
 from course_utils.data.interactions import Interactions
-from course_utils.errors import DataError, InputError
+from course_utils.errors import DataError, check_choice
 
-CITATION = (
-    "F. M. Harper and J. A. Konstan. The MovieLens Datasets: History and Context. "
-    "ACM Transactions on Interactive Intelligent Systems 5(4), 19:1-19:19, 2015. doi:10.1145/2827872"
-)
+CITATION = "F. M. Harper and J. A. Konstan. The MovieLens Datasets: History and Context. ACM TiiS 5(4), 2015."
 WHEEL = "recbole==1.2.1"
 ARCHIVE_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 ARCHIVE_SHA256 = "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229"
-# u.data and u.user as GroupLens publishes them; items.tsv as `canonical_items` writes it
+# u.data and u.user as GroupLens publishes them; items.tsv as `_item_file` writes it
 MOVIELENS_SHA256 = {
     "u.data": "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
     "u.user": "f120e114da2e8cf314fd28f99417c94ae9ddf1cb6db8ce0e4b5995d40e90e62c",
@@ -59,96 +50,64 @@ class MovieLens:
     ratings: pd.DataFrame
     users: pd.DataFrame
     items: pd.DataFrame
-    citation: str
+    citation: str = CITATION
 
     def interactions(self, ratings: pd.DataFrame) -> Interactions:
-        """Some or all of the ratings as interactions coded with every user and the whole catalogue.
-
-        The two sides of a split share their codes: ``train, test = map(movielens.interactions, random_split(...))``.
-        """
+        """Some or all of the ratings, coded with every user and film: the sides of a split share their codes."""
         return Interactions.from_frame(ratings, user_ids=self.users.user_id, item_ids=self.items.item_id)
 
 
 def load_movielens(name: str = "ml-100k") -> MovieLens:
     """MovieLens-100K from the cache, else a registry wheel, else GroupLens' archive; taught in chapter 0.
 
-    A source counts only when its files match the published sha256, so the tables are the same whichever served.
-
-    Args:
-        name: ``"ml-100k"``, the one release that the book uses.
-
-    Returns:
-        Three tables and the citation; fresh copies at each call.
-
-    Raises:
-        InputError: another name.
-        DataError: no source served the data; the message says why each failed and what to do.
+    A source counts only when its files match the published sha256, so the tables are the same whichever served; a
+    DataError says why each failed and what to do. Each call makes fresh tables.
     """
-    if name != "ml-100k":
-        raise InputError("name", got=repr(name), expected="'ml-100k'")
+    check_choice(("ml-100k",), name=name)
     folder = cache_dir() / name
     files = _cached(folder)
     if files is None:
-        files = _fetch_movielens(folder)
+        files = _fetched(folder)
         _keep(folder, files)
     return _tables(files)
-
-
-def cached() -> bool:
-    """Whether the cache holds MovieLens-100K, verified, so that loading needs no network."""
-    return _cached(cache_dir() / "ml-100k") is not None
 
 
 def _cached(folder: Path) -> dict[str, bytes] | None:
     """The files of a cache folder, or None when one is missing or is not what its checksum promises."""
     files = {}
     for name, known in MOVIELENS_SHA256.items():
-        try:
-            files[name] = (
-                (folder / name).read_bytes() if (folder / name).is_file() else b""
-            )  # a FIFO would wait
-        except OSError:
-            files[name] = b""
-        if sha256(files[name]) != known:
-            files[name] = _memory.get(name, b"")
-        if sha256(files[name]) != known:
-            return None
-    return files
+        content = b""
+        with suppress(OSError):
+            if (folder / name).is_file():  # reading a pipe would wait for ever
+                content = (folder / name).read_bytes()
+        files[name] = content if sha256(content) == known else _memory.get(name)
+    return None if None in files.values() else files
 
 
-def _fetch_movielens(folder: Path) -> dict[str, bytes]:
-    """Ask each source in turn; give the three files, or say why none served."""
+def _fetched(folder: Path) -> dict[str, bytes]:
+    """The three files from the first source that has them as published; what was wrong with each if none has."""
     failures = []
     with tempfile.TemporaryDirectory(prefix="course_utils-") as scratch:
         for label, read in (("registry wheel", _from_wheel), ("GroupLens' archive", _from_archive)):
             try:
-                return _verified(read(folder, Path(scratch)))
+                files = read(folder, Path(scratch))
+                for name, known in MOVIELENS_SHA256.items():
+                    found = sha256(files[name])
+                    if found != known:
+                        raise DataError(f"{name} has sha256 {found}, expected {known}")
+                return files
             except DataError as error:
                 failures.append(f"  {label}: {error}")
-    without = any("No module named pip" in line for line in failures)
-    pip = " (this Python has no pip: first python -m ensurepip, or uv pip install pip)" if without else ""
-    raise DataError(
-        "\n".join(
-            [
-                "MovieLens-100K: no source served it.",
-                f"  cache: {folder} lacks {', '.join(MOVIELENS_SHA256)} or they are damaged",
-                *failures,
-                "What to do, one of:",
-                f"  - with a network, run: python -m course_utils.data{pip}",
-                f"  - download {ARCHIVE_URL} elsewhere and put it at {folder.with_suffix('.zip')}",
-                f"  - copy the folder ml-100k of a filled cache to {folder}",
-                "  - set COURSE_CACHE to a folder that holds a filled ml-100k",
-            ]
-        )
-    )
-
-
-def _verified(files: dict[str, bytes]) -> dict[str, bytes]:
-    for name, known in MOVIELENS_SHA256.items():
-        found = sha256(files[name])
-        if found != known:
-            raise DataError(f"{name} has sha256 {found}, expected {known}")
-    return files
+    failed = "\n".join(failures)
+    pip = " (this Python has no pip: first python -m ensurepip, or uv pip install pip)"
+    raise DataError(f"""MovieLens-100K: no source served it.
+  cache: {folder} lacks {", ".join(MOVIELENS_SHA256)} or they are damaged
+{failed}
+What to do, one of:
+  - with a network, run: python -m course_utils.data{pip if "No module named pip" in failed else ""}
+  - download {ARCHIVE_URL} elsewhere and put it at {folder.with_suffix(".zip")}
+  - copy the folder ml-100k of a filled cache to {folder}
+  - set COURSE_CACHE to a folder that holds a filled ml-100k""")
 
 
 def _keep(folder: Path, files: dict[str, bytes]) -> None:
@@ -158,11 +117,9 @@ def _keep(folder: Path, files: dict[str, bytes]) -> None:
             write_atomic(folder / name, content)
     except OSError as error:
         _memory.update(files)
-        warnings.warn(
-            f"cannot write the cache {folder} ({error.strerror or error}); the data stays in memory and is fetched "
-            "again by the next process. Set COURSE_CACHE to a folder that you can write to.",
-            stacklevel=3,
-        )
+        said = f"cannot write the cache {folder} ({error.strerror or error}); the data stays in memory and is fetched "
+        said += "again by the next process. Set COURSE_CACHE to a folder that you can write to."
+        warnings.warn(said, stacklevel=3)
 
 
 def _from_wheel(folder: Path, scratch: Path) -> dict[str, bytes]:
@@ -176,7 +133,7 @@ def _from_wheel(folder: Path, scratch: Path) -> dict[str, bytes]:
     return {
         "u.data": body["inter"],
         "u.user": body["user"].replace(b"\t", b"|"),
-        "items.tsv": canonical_items(frame["item_id"], full, frame["genres"].str.replace(" ", "|")),
+        "items.tsv": _item_file(frame["item_id"], full, frame["genres"].str.replace(" ", "|")),
     }
 
 
@@ -192,64 +149,41 @@ def _from_archive(folder: Path, scratch: Path) -> dict[str, bytes]:
     frame = _text_table(raw["u.item"], "|", names, encoding="latin-1")
     flags = (frame[GENRES] == "1").to_numpy()
     genres = np.where(flags, np.array(GENRES, dtype=object) + "|", "").sum(axis=1)
-    full = frame["title"]
-    files = {name: raw[name] for name in ("u.data", "u.user")}
-    return files | {"items.tsv": canonical_items(frame["item_id"], full, pd.Series(genres).str.rstrip("|"))}
+    items = _item_file(frame["item_id"], frame["title"], pd.Series(genres).str.rstrip("|"))
+    return {"u.data": raw["u.data"], "u.user": raw["u.user"], "items.tsv": items}
 
 
-def canonical_items(item_id: pd.Series, full_title: pd.Series, genres: pd.Series) -> bytes:
-    """Settle the differences between the sources: the item table as one tab-separated UTF-8 file.
+def _item_file(item_id: pd.Series, full_title: pd.Series, genres: pd.Series) -> bytes:
+    """Settle the differences between the sources: ``item_id title year genres``, tab-separated, with a header line.
 
-    Args:
-        item_id: ids as text.
-        full_title: titles as GroupLens writes them, such as ``"Toy Story (1995)"``; a ``(V)`` (made for video) after
-            the year is dropped, white space is trimmed.
-        genres: genres joined by ``|``; GroupLens' "unknown" becomes the empty text.
-
-    Returns:
-        The file ``item_id title year genres`` with a header line; the year is empty where the title has none.
+    White space is trimmed, a ``(V)`` (made for video) behind the year dropped; the year is empty where the title has
+    none, the genres where GroupLens says "unknown".
     """
     title = full_title.str.split().str.join(" ")
     parts = title.str.extract(r"^(?P<title>.*?) ?\((?P<year>\d{4})\)(?: \(V\))?$")
-    table = pd.DataFrame(
-        {
-            "item_id": item_id,
-            "title": parts["title"].fillna(title),
-            "year": parts["year"].fillna(""),
-            "genres": genres.mask(genres == "unknown", ""),
-        }
-    )
-    return table.to_csv(sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_NONE).encode()
+    columns = {
+        "item_id": item_id,
+        "title": parts["title"].fillna(title),
+        "year": parts["year"].fillna(""),
+        "genres": genres.mask(genres == "unknown", ""),
+    }
+    return pd.DataFrame(columns).to_csv(sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_NONE).encode()
 
 
 def _text_table(content: bytes, sep: str, names: list[str], *, encoding: str = "utf-8") -> pd.DataFrame:
     """A headerless file as a table of text; every empty field stays the empty text."""
     try:
-        return pd.read_csv(
-            io.BytesIO(content),
-            sep=sep,
-            names=names,
-            index_col=False,
-            dtype=str,
-            na_filter=False,
-            quoting=csv.QUOTE_NONE,
-            encoding=encoding,
-        )
+        options = {"index_col": False, "dtype": str, "na_filter": False, "quoting": csv.QUOTE_NONE}
+        return pd.read_csv(io.BytesIO(content), sep=sep, names=names, encoding=encoding, **options)
     except ValueError as error:  # a wrong number of fields, or bytes that are not text
         raise DataError(f"item file does not parse: {error}") from error
 
 
 def _tables(files: dict[str, bytes]) -> MovieLens:
-    whole = ["user_id", "item_id", "rating", "timestamp"]
-    ratings = pd.read_csv(io.BytesIO(files["u.data"]), sep="\t", names=whole).astype({"rating": float})
+    names = ["user_id", "item_id", "rating", "timestamp"]
+    ratings = pd.read_csv(io.BytesIO(files["u.data"]), sep="\t", names=names).astype({"rating": float})
     users = _text_table(files["u.user"], "|", ["user_id", "age", "gender", "occupation", "zip_code"])
     items = _text_table(files["items.tsv"].partition(b"\n")[2], "\t", ["item_id", "title", "year", "genres"])
-    return MovieLens(
-        ratings=ratings,
-        users=users.astype({"user_id": "int64", "age": "int64"}),
-        items=items.assign(
-            item_id=items["item_id"].astype("int64"),
-            year=pd.to_numeric(items["year"], errors="coerce").astype("Int64"),
-        ),
-        citation=CITATION,
-    )
+    users = users.astype({"user_id": "int64", "age": "int64"})
+    years = pd.to_numeric(items["year"], errors="coerce").astype("Int64")
+    return MovieLens(ratings, users, items.astype({"item_id": "int64"}).assign(year=years))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from course_utils.errors import InputError, check_counts
 
-MOST_THREADS = 1024  # far above any machine of a student; torch crashes at a hundred times as many
+_MOST_THREADS = 1024  # far above any machine of a student; torch crashes at a hundred times as many
 
 
 def folder(name: str) -> Path | None:
@@ -17,17 +17,13 @@ def folder(name: str) -> Path | None:
 
 
 def threads(asked: int | None = None) -> int | None:
-    """Threads for torch: those asked for, else ``COURSE_THREADS``; None (or 0 there) leaves the choice to torch.
-
-    Raises:
-        InputError: no whole number of threads that a machine can have.
-    """
+    """Threads for torch: those asked for, else ``COURSE_THREADS``; None (or 0 there) leaves the choice to torch."""
     if asked is not None:
-        check_counts(1, MOST_THREADS, threads=asked)
+        check_counts(1, _MOST_THREADS, threads=asked)
         return int(asked)
     value = os.environ.get("COURSE_THREADS", "").strip() or "0"
-    if not (value.isascii() and value.isdigit() and int(value) <= MOST_THREADS):
-        expected = f"a whole number in 1..{MOST_THREADS}, or nothing"
+    if not (value.isascii() and value.isdigit() and int(value) <= _MOST_THREADS):
+        expected = f"a whole number in 1..{_MOST_THREADS}, or nothing"
         raise InputError("COURSE_THREADS", got=repr(value), expected=expected)
     return int(value) or None
 

@@ -1,16 +1,13 @@
 """Ways to split a table of ratings into a training and a test part; taught in chapter 3.
 
-Every split takes a table with the columns ``user_id item_id rating timestamp`` and returns whole rows of it.
-Rows keep their index labels, so ``train.index`` and ``test.index`` tell where each row came from.
-Rows keep the order of the table too; only :func:`movielens_fold` sorts, as GroupLens' files are sorted.
+Every split takes a table with the columns ``user_id item_id rating timestamp`` and returns ``(train, test)``: whole
+rows of it, disjoint, with their index labels and in their order; only :func:`movielens_fold` sorts, as GroupLens'
+files are sorted. Random splits depend on the order of the rows and on ``seed`` (a number or a generator). Times are
+whole seconds since 1970 or dates; of two ratings of one second, the lower row is the later one.
 
-Random splits depend on the order of the rows and on ``seed``, and on nothing else.
-Times are whole seconds since 1970 or dates; text is refused, for it would sort as text ("9" after "11").
-Splits by time break ties by the order of the table: of two ratings of one second, the lower row is the later one.
-
-How many rows go to the test part: ``test_size`` times the number of rows, rounded to the nearest whole number,
-halves up, and at least one row stays in training. A split by user applies this to each user's rows. With
-``test_size=0.2`` a user with one or two rows therefore has no test row.
+``test_size`` is a share above 0 and below 1. The test part gets this share of the rows (of each user's rows, in a
+split by user), rounded to the nearest whole number, halves up, and at least one row stays in training: with
+``test_size=0.2`` a user with one or two rows has no test row.
 """
 
 from __future__ import annotations
@@ -22,59 +19,28 @@ import numpy as np
 import pandas as pd
 
 from course_utils.data.columns import column, times
-from course_utils.errors import DataError, InputError, check_counts
+from course_utils.errors import DataError, InputError, check_choice, check_counts, check_range
 
 Split = tuple[pd.DataFrame, pd.DataFrame]
+Seed = int | np.random.Generator
 
 _MOVIELENS_ROWS = 100_000
 _MOVIELENS_ORDER = 0x28FC11D7  # CRC-32 of the (user, item) pairs of GroupLens' u.data, in file order
 _MOVIELENS_FOLDS = ("u1", "u2", "u3", "u4", "u5", "ua", "ub")
 
 
-def random_split(
-    ratings: pd.DataFrame,
-    test_size: float = 0.2,
-    *,
-    by_user: bool = True,
-    seed: int | np.random.Generator = 0,
-) -> Split:
-    """Put random rows aside: the book's protocol for top-N lists, with seeds 0, 1 and 2.
-
-    The split leaks the future: a test row may be older than the training rows (chapter 3).
-
-    Args:
-        ratings: the table to split, at least one row.
-        test_size: share of rows to test, above 0 and below 1.
-        by_user: split the rows of each user apart; otherwise split all rows at once.
-        seed: seed of the random numbers, or a generator.
-
-    Returns:
-        ``(train, test)``, disjoint and together the whole table.
-
-    Raises:
-        InputError: the table is empty, has no ``user_id``, or ``test_size`` is out of range.
-    """
+def random_split(ratings: pd.DataFrame, test_size: float = 0.2, *, by_user: bool = True, seed: Seed = 0) -> Split:
+    """Put random rows of each user aside, or of all at once: the book's protocol for top-N lists, seeds 0, 1 and 2."""
     _check(ratings, "user_id", test_size=test_size)
     keys = np.random.default_rng(seed).random(len(ratings))
-    users = _user_codes(ratings) if by_user else np.zeros(len(ratings), np.int64)
+    users = ratings["user_id"].factorize()[0] if by_user else np.zeros(len(ratings), np.int64)
     return _last_to_test(ratings, users, keys, test_size)
 
 
-def k_fold(
-    ratings: pd.DataFrame, n_splits: int = 5, *, seed: int | np.random.Generator = 0
-) -> Iterator[Split]:
-    """Cut all rows at random into folds, each the test part once: the book's protocol for ratings.
+def k_fold(ratings: pd.DataFrame, n_splits: int = 5, *, seed: Seed = 0) -> Iterator[Split]:
+    """Cut all rows at random into 2 or more folds, each the test part once: the book's protocol for ratings.
 
-    Args:
-        ratings: the table to split, at least ``n_splits`` rows.
-        n_splits: number of folds, at least 2; their sizes differ by one row at most.
-        seed: seed of the random numbers, or a generator.
-
-    Returns:
-        Iterator of ``(train, test)``; the test parts are disjoint and together the whole table.
-
-    Raises:
-        InputError: the table is empty, or ``n_splits`` is below 2 or above the number of rows.
+    The sizes of the test parts differ by one row at most; together they are the whole table.
     """
     _check(ratings)
     check_counts(2, len(ratings), n_splits=n_splits)
@@ -88,94 +54,40 @@ def movielens_fold(ratings: pd.DataFrame, name: str) -> Split:
 
     The test part of ``u1`` .. ``u5`` is one fifth of ``u.data`` in file order. ``ua`` and ``ub`` hold ten
     ratings of each user: the first ten in file order, and the next ten. Both parts are sorted by user and item.
-    Source: ``mku.sh`` and the README of the archive.
-
-    Args:
-        ratings: ``load_movielens().ratings``: 100,000 rows in the order of ``u.data``.
-        name: ``"u1"`` .. ``"u5"``, ``"ua"`` or ``"ub"``.
-
-    Returns:
-        ``(train, test)``, the files ``NAME.base`` and ``NAME.test``.
-
-    Raises:
-        InputError: there is no such fold, or a column is missing.
-        DataError: the table is not MovieLens-100K in the order of ``u.data``.
+    Source: ``mku.sh`` and the README of the archive. Other tables, or other orders, are a DataError.
     """
     _check(ratings, "user_id", "item_id")
-    if name not in _MOVIELENS_FOLDS:
-        raise InputError("name", got=repr(name), expected=f"one of {', '.join(_MOVIELENS_FOLDS)}")
+    check_choice(_MOVIELENS_FOLDS, name=name)
     pairs = ratings[["user_id", "item_id"]].to_numpy("<i4")
     if len(ratings) != _MOVIELENS_ROWS or zlib.crc32(pairs.tobytes()) != _MOVIELENS_ORDER:
-        raise DataError(
-            f"fold {name!r} needs the 100,000 ratings of MovieLens-100K in the order of u.data, as "
-            f"load_movielens() gives them; this table has {len(ratings):,} rows or another order"
-        )
+        needed = f"fold {name!r} needs the 100,000 ratings in the order of u.data, as load_movielens() gives them"
+        raise DataError(f"{needed}; this table has {len(ratings):,} rows or another order")
     if name in ("ua", "ub"):
         place = ratings.groupby("user_id", sort=False).cumcount().to_numpy() // 10
         in_test = place == ("ua", "ub").index(name)
     else:
         in_test = np.arange(_MOVIELENS_ROWS) // (_MOVIELENS_ROWS // 5) == int(name[1]) - 1
-    train, test = _parts(ratings, in_test)
-    order = ["user_id", "item_id"]
-    return train.sort_values(order, kind="stable"), test.sort_values(order, kind="stable")
+    train, test = (part.sort_values(["user_id", "item_id"], kind="stable") for part in _parts(ratings, in_test))
+    return train, test
 
 
 def leave_last_out(ratings: pd.DataFrame, n: int = 1) -> Split:
-    """Put the latest rows of each user aside.
-
-    A user with ``n`` rows or fewer keeps all of them in training.
-
-    Args:
-        ratings: the table to split, with timestamps.
-        n: rows of each user to test, at least 1.
-
-    Returns:
-        ``(train, test)``, disjoint and together the whole table.
-
-    Raises:
-        InputError: the table is empty or has no usable ``timestamp``, or ``n`` is below 1.
-    """
+    """Put the latest ``n`` rows of each user aside; a user with ``n`` rows or fewer keeps them all in training."""
     _check(ratings, "user_id", "timestamp")
     check_counts(n=n)
-    users = _user_codes(ratings)
+    users = ratings["user_id"].factorize()[0]
     place, counts = _places(users, _times(ratings))
     return _parts(ratings, (counts[users] > n) & (place >= counts[users] - n))
 
 
 def per_user_temporal(ratings: pd.DataFrame, test_size: float = 0.2) -> Split:
-    """Put the latest share of each user's rows aside.
-
-    No user is asked about the past, but one user's training rows may be younger than another's test rows.
-
-    Args:
-        ratings: the table to split, with timestamps.
-        test_size: share of each user's rows to test, above 0 and below 1.
-
-    Returns:
-        ``(train, test)``, disjoint and together the whole table.
-
-    Raises:
-        InputError: the table is empty or has no usable ``timestamp``, or ``test_size`` is out of range.
-    """
+    """Put the latest share of each user's rows aside; another user's training rows may be younger (chapter 3)."""
     _check(ratings, "user_id", "timestamp", test_size=test_size)
-    return _last_to_test(ratings, _user_codes(ratings), _times(ratings), test_size)
+    return _last_to_test(ratings, ratings["user_id"].factorize()[0], _times(ratings), test_size)
 
 
 def temporal_split(ratings: pd.DataFrame, test_size: float = 0.2) -> Split:
-    """Put the latest share of all rows aside: the only split here that leaks nothing from the future.
-
-    Most test users of MovieLens-100K are new under this split (chapter 3).
-
-    Args:
-        ratings: the table to split, with timestamps.
-        test_size: share of all rows to test, above 0 and below 1.
-
-    Returns:
-        ``(train, test)``; no row of ``train`` is younger than a row of ``test``.
-
-    Raises:
-        InputError: the table is empty or has no usable ``timestamp``, or ``test_size`` is out of range.
-    """
+    """Put the latest share of all rows aside: the only split here that leaks nothing from the future (chapter 3)."""
     _check(ratings, "timestamp", test_size=test_size)
     return _last_to_test(ratings, np.zeros(len(ratings), np.int64), _times(ratings), test_size)
 
@@ -185,22 +97,16 @@ def _check(ratings: pd.DataFrame, *columns: str, test_size: float | None = None)
     if len(ratings) == 0:
         raise InputError("ratings", got="a table without rows", expected="at least one row")
     for name in columns:
-        missing = int(column(ratings, name, "ratings").isna().sum())
-        if missing:
+        if missing := int(column(ratings, name, "ratings").isna().sum()):
             raise InputError(name, got=f"{missing} missing value(s)", expected="a value in each row")
-    if test_size is not None and not 0 < test_size < 1:
-        raise InputError("test_size", got=test_size, expected="a share above 0 and below 1")
+    if test_size is not None:
+        check_range("between 0 and 1", test_size=test_size)
 
 
 def _times(ratings: pd.DataFrame) -> np.ndarray:
     """What to sort by: ``(n_rows,)``."""
     when = ratings["timestamp"]
     return when.astype("int64").to_numpy() if pd.api.types.is_datetime64_any_dtype(when) else times(when)
-
-
-def _user_codes(ratings: pd.DataFrame) -> np.ndarray:
-    """A code for each row's user, in the order of first appearance: ``(n_rows,)``."""
-    return pd.factorize(ratings["user_id"])[0]
 
 
 def _places(groups: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

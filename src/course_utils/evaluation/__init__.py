@@ -8,17 +8,9 @@ from course_utils.evaluation.beyond_accuracy import (
     novelty,
 )
 from course_utils.evaluation.protocol import measure_lists, measure_lists_per_user, measure_ratings, recommend
-from course_utils.evaluation.significance import (
-    PairedTest,
-    all_pairs,
-    bootstrap_interval,
-    holm,
-    paired_test,
-    ties,
-)
+from course_utils.evaluation.significance import all_pairs, bootstrap_interval, holm, paired_test, ties
 
 __all__ = [
-    "PairedTest",
     "all_pairs",
     "bootstrap_interval",
     "calibration_kl",

@@ -1,12 +1,4 @@
-"""Matrix factorization by alternating least squares, for ratings and for implicit feedback; chapter 5.
-
-Both models hold one vector a user and one an item. With the item vectors fixed, each user's vector is the answer
-of a small ridge regression, and the other way round. Each half-step is the exact minimum of its block, so the
-objective never rises. ``BayesianMF`` draws the vectors where ``ALS`` solves for them; it lives in ``bayesian_mf``.
-Every cell of the matrix counts, seen or not, and still no
-step looks at more than the entries and one small matrix. Sizes: ``R`` rows, ``C`` columns, ``N`` stored entries,
-``F`` factors; a batch has ``B`` rows of ``L`` places.
-"""
+"""Alternating least squares for ratings and for implicit feedback, chapter 5; sizes are those of ``least_squares``."""
 
 from __future__ import annotations
 
@@ -15,11 +7,10 @@ from typing import Literal, Self
 import torch
 from torch.nn.functional import embedding
 
-from course_utils.data.interactions import Interactions, check_codes
-from course_utils.errors import InputError, NotFittedError, check_counts
+from course_utils.data.interactions import Interactions, check_codes, check_pairs
+from course_utils.errors import NotFittedError, check_choice, check_counts, check_range
+from course_utils.models.base import Codes
 from course_utils.models.least_squares import Rows, pad, ridge, solve, start
-
-# ---- explicit --------------------------------------------------------------------------------------------------
 
 
 class ALS:
@@ -27,28 +18,18 @@ class ALS:
 
     Minimises :math:`\sum (r_{ui} - \hat r_{ui})^2 + \lambda (\sum_u n_u |p_u|^2 + \sum_i n_i |q_i|^2)
     + \lambda_b (\sum_u b_u^2 + \sum_i b_i^2)`, where :math:`n_u` and :math:`n_i` count ratings (ALS-WR: Zhou,
-    Wilkinson, Schreiber and Pan 2008, equation 2). A bias is solved together with its vector, as one more
-    coordinate. A user or an item without ratings gets zeros, so its prediction falls back to the mean and biases.
-
-    The defaults were chosen on random tenths of the training parts of ``k_fold(seed=0)`` of MovieLens-100K.
+    Wilkinson, Schreiber and Pan 2008, equation 2). A bias is solved together with its vector, as one more coordinate.
+    Who has no ratings gets zeros. Defaults: validation on MovieLens-100K, chapter 5.
 
     Args:
-        factors: length of a vector, at least 1.
-        regularization: :math:`\lambda`, 0 or more; how much is right depends on ``weighted``.
-        iterations: how often users and items are solved, at least 1.
-        weighted: True multiplies :math:`\lambda` by the counts (ALS-WR), False by 1 (about 14 is right there). A
-            number :math:`\nu` between 0 and 1 multiplies by :math:`n^\nu` (Rendle et al. 2022, section 3.3).
+        weighted: False leaves out :math:`n_u` and :math:`n_i`; about 14 is the right :math:`\lambda` there.
         biases: False fits :math:`\hat r_{ui} = p_u \cdot q_i` alone, to ratings as they are.
-        seed: seed of the start, normal numbers of standard deviation 0.1.
-        bias_regularization: :math:`\lambda_b`, 0 or more: the pull of that many ratings equal to the mean.
+        bias_regularization: :math:`\lambda_b`, the pull of that many ratings equal to the mean.
 
     Attributes:
-        user_factors: ``(n_users, factors)``.
-        item_factors: ``(n_items, factors)``.
-        user_biases: ``(n_users,)``, in rating units; zeros without biases.
-        item_biases: ``(n_items,)``.
-        mean: mean of the training ratings.
-        loss_history: the objective after each half-step, users first: ``2 * iterations`` numbers.
+        user_factors, item_factors: ``(n_users, factors)`` and ``(n_items, factors)``.
+        user_biases, item_biases: ``(n_users,)`` and ``(n_items,)``, in rating units; zeros without biases.
+        loss_history: the objective after each half-step, users first.
     """
 
     def __init__(
@@ -56,43 +37,28 @@ class ALS:
         factors: int = 30,
         regularization: float = 0.14,
         iterations: int = 20,
-        weighted: bool | float = True,
+        weighted: bool = True,
         biases: bool = True,
         seed: int = 0,
         *,
         bias_regularization: float = 3.0,
     ) -> None:
         check_counts(factors=factors, iterations=iterations)
-        for name, value in (("regularization", regularization), ("bias_regularization", bias_regularization)):
-            if not value >= 0:
-                raise InputError(name, got=value, expected="a number, 0 or more")
-        if not 0 <= float(weighted) <= 1:
-            raise InputError("weighted", got=weighted, expected="True, False, or a power between 0 and 1")
+        check_range("0 or more", regularization=regularization, bias_regularization=bias_regularization)
+        check_choice((True, False), weighted=weighted)
         self.factors, self.regularization, self.iterations = factors, regularization, iterations
         self.weighted, self.biases, self.seed = weighted, biases, seed
         self.bias_regularization = bias_regularization
         self.user_factors: torch.Tensor | None = None
 
     def fit(self, interactions: Interactions, *, item_factors: torch.Tensor | None = None) -> Self:
-        """Solve users and items by turns.
-
-        Args:
-            interactions: the training part, with ratings.
-            item_factors: item vectors to start from, ``(n_items, factors)``; random ones when left out.
-
-        Raises:
-            InputError: there are no interactions, the start has another shape, or a system is singular, which
-                happens with ``regularization=0`` alone.
-        """
-        if len(interactions) == 0:
-            raise InputError("interactions", got="none", expected="at least one")
+        """Solve users and items by turns, from ``item_factors``, ``(n_items, factors)``, or else from random ones."""
         by_user, by_item = Rows.both_sides(interactions, interactions.ratings)
         self.mean = float(interactions.ratings.mean())
         self._seen = by_user.lengths > 0, by_item.lengths > 0
-        shape = (interactions.n_items, self.factors)
         generator = torch.Generator().manual_seed(self.seed)
-        drawn = 0.1 * torch.randn(shape, generator=generator, dtype=interactions.ratings.dtype)
-        item = start(item_factors, shape, "item_factors", drawn)
+        drawn = torch.randn(len(by_item), self.factors, generator=generator, dtype=by_item.values.dtype)
+        item = start(item_factors, 0.1 * drawn)
         if self.biases:  # one more coordinate: the bias
             item = torch.cat([item, torch.zeros_like(item[:, :1])], dim=1)
         self.loss_history = []
@@ -102,22 +68,20 @@ class ALS:
             item = self._half_step(by_item, user)
             self.loss_history.append(self._loss(by_user, by_item, user, item))
         self.user_factors, self.item_factors = user[:, : self.factors], item[:, : self.factors]
-        self.user_biases, self.item_biases = (
-            (x[:, -1] if self.biases else x.new_zeros(len(x))) for x in (user, item)
-        )
+        self.user_biases, self.item_biases = (x[:, -1] if self.biases else x.new_zeros(len(x)) for x in (user, item))
         return self
 
     def _half_step(self, rows: Rows, other: torch.Tensor) -> torch.Tensor:
         """The best vectors of one side, given those of the other."""
         if not self.biases:
             return ridge(rows, other, rows.values, self._penalty(rows))
-        design = torch.cat([other[:, :-1], torch.ones_like(other[:, :1])], dim=1)
+        design = torch.cat([other[:, :-1], torch.ones_like(other[:, :1])], dim=1)  # the 1 meets the own bias
         target = rows.values - self.mean - other[rows.columns, -1]
         return ridge(rows, design, target, self._penalty(rows))
 
     def _penalty(self, rows: Rows) -> torch.Tensor:
-        """What each coordinate of each row is penalised by, ``(n_rows, factors)``, one more with biases."""
-        counts = rows.lengths.to(rows.values.dtype)[:, None] ** float(self.weighted)
+        """What each coordinate of each row is penalised by, ``(R, factors)``, one more with biases."""
+        counts = rows.lengths.to(rows.values.dtype)[:, None] ** self.weighted  # 1 for False
         penalty = (self.regularization * counts).expand(-1, self.factors)
         if not self.biases:
             return penalty
@@ -132,86 +96,41 @@ class ALS:
         penalty = (self._penalty(by_user) * user**2).sum() + (self._penalty(by_item) * item**2).sum()
         return float(error.square().sum() + penalty)
 
-    def predict(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Predicted ratings of pairs, ``(n,)``, not clipped.
-
-        Args:
-            users: user codes, ``(n,)``.
-            items: item codes, ``(n,)``.
-
-        Raises:
-            NotFittedError: ``fit`` was not called.
-            InputError: a code is unknown, or the two differ in length.
-        """
-        users, items = self._codes(users, items)
+    def predict(self, users: Codes, items: Codes) -> torch.Tensor:
+        """Predicted ratings of pairs, ``(n,)``, not clipped."""
+        if self.user_factors is None:
+            raise NotFittedError(self)
+        users, items = check_pairs(users, items, len(self.user_factors), len(self.item_factors))
         product = (self.user_factors[users] * self.item_factors[items]).sum(dim=1)
         return self._finish(product, users, items)
 
-    def score(self, users: torch.Tensor) -> torch.Tensor:
-        """Predicted ratings of all items, ``(len(users), n_items)``.
-
-        Args:
-            users: user codes, ``(n,)``.
-
-        Raises:
-            NotFittedError: ``fit`` was not called.
-            InputError: a code is unknown.
-        """
-        users, _ = self._codes(users)
-        items = torch.arange(len(self.item_factors))
-        return self._finish(self.user_factors[users] @ self.item_factors.mT, users[:, None], items)
-
-    def _codes(
-        self, users: torch.Tensor, items: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Checked codes of a fitted model."""
+    def score(self, users: Codes) -> torch.Tensor:
+        """Predicted ratings of all items, ``(len(users), n_items)``."""
         if self.user_factors is None:
             raise NotFittedError(self)
-        users = check_codes(users, len(self.user_factors), "users")
-        if items is None:
-            return users, None
-        items = check_codes(items, len(self.item_factors), "items")
-        if len(users) != len(items):
-            raise InputError("items", got=f"{len(items)} codes", expected=f"{len(users)}, one a user")
-        return users, items
+        users, items = check_codes(users, len(self.user_factors), "users"), torch.arange(len(self.item_factors))
+        return self._finish(self.user_factors[users] @ self.item_factors.mT, users[:, None], items)
 
     def _finish(self, product: torch.Tensor, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """From products of vectors to ratings."""
         if self.biases:
             return self.mean + self.user_biases[users] + self.item_biases[items] + product
-        seen_users, seen_items = self._seen
-        return torch.where(seen_users[users] & seen_items[items], product, self.mean)
-
-
-# ---- implicit --------------------------------------------------------------------------------------------------
+        return torch.where(self._seen[0][users] & self._seen[1][items], product, self.mean)
 
 
 class ImplicitALS:
-    r"""Ranking from implicit feedback by weighted least squares on all cells.
+    r"""Ranking from implicit feedback by weighted least squares on all cells, seen or not.
 
     Minimises :math:`\sum_{u,i} c_{ui} (t_{ui} - p_u \cdot q_i)^2 + \lambda (\sum_u |p_u|^2 + \sum_i |q_i|^2)`.
     An interaction has the target :math:`t = 1` and confidence :math:`c = 1 + \alpha r`, every other cell :math:`t = 0`
     and :math:`c = 1` (Hu, Koren and Volinsky 2008, equation 3). The library ``implicit`` takes :math:`\alpha r` for
-    the confidence of an interaction: to compare, hand it :math:`1 + \alpha r` with its own alpha at 1.
-
-    The defaults were chosen on random fifths of the training parts of ``random_split`` of MovieLens-100K (seeds 0, 1
-    and 2), with the stars as :math:`r`. Where every interaction counts 1, about 5 is right for :math:`\alpha`.
+    the confidence of an interaction: to compare, hand it :math:`1 + \alpha r` with its own alpha at 1. Defaults:
+    validation on MovieLens-100K, chapter 5.
 
     Args:
-        factors: length of a vector, at least 1.
-        regularization: :math:`\lambda`, above 0, the same for every vector.
-        alpha: :math:`\alpha`, above 0: extra confidence of an interaction for each unit of its rating.
-        iterations: how often users and items are solved, at least 1.
-        solver: ``"cg"`` takes ``cg_steps`` conjugate-gradient steps from the present vectors, ``"cholesky"`` is
-            exact and slower.
-        cg_steps: at least 1.
-        seed: seed of the start.
-        calculate_training_loss: fill ``loss_history``.
-
-    Attributes:
-        user_factors: ``(n_users, factors)``.
-        item_factors: ``(n_items, factors)``.
-        loss_history: the objective after each iteration, if asked for.
+        alpha: :math:`\alpha`, above 0, for stars as :math:`r`; about 5 is right where every interaction counts 1.
+        solver: ``"cg"`` takes ``cg_steps`` conjugate-gradient steps, ``"cholesky"`` is exact and slower.
+        calculate_training_loss: fill ``loss_history`` with the objective after each iteration.
     """
 
     def __init__(
@@ -227,87 +146,47 @@ class ImplicitALS:
         calculate_training_loss: bool = False,
     ) -> None:
         check_counts(factors=factors, iterations=iterations, cg_steps=cg_steps)
-        for name, value in (("regularization", regularization), ("alpha", alpha)):
-            if not value > 0:
-                raise InputError(name, got=value, expected="a number above 0")
-        if solver not in ("cg", "cholesky"):
-            raise InputError("solver", got=repr(solver), expected="'cg' or 'cholesky'")
+        check_range("above 0", regularization=regularization, alpha=alpha)
+        check_choice(("cg", "cholesky"), solver=solver)
         self.factors, self.regularization, self.alpha = factors, regularization, alpha
         self.iterations, self.solver, self.cg_steps, self.seed = iterations, solver, cg_steps, seed
         self.calculate_training_loss = calculate_training_loss
-        self.loss_history: list[float] = []
         self.user_factors: torch.Tensor | None = None
 
-    def fit(
-        self,
-        interactions: Interactions,
-        *,
-        user_factors: torch.Tensor | None = None,
-        item_factors: torch.Tensor | None = None,
-    ) -> Self:
-        """Solve users and items by turns.
-
-        Args:
-            interactions: the training part; ratings above 0 say how strong an interaction is.
-            user_factors: vectors to start from, ``(n_users, factors)``; random ones when left out.
-            item_factors: likewise, ``(n_items, factors)``.
-
-        Raises:
-            InputError: there are no interactions, a rating is not above 0, or a start has another shape.
-        """
-        if len(interactions) == 0:
-            raise InputError("interactions", got="none", expected="at least one")
-        ratings = interactions.ratings
-        if not bool((ratings > 0).all()):
-            got = f"ratings down to {float(ratings.min()):g}"
-            raise InputError("interactions", got=got, expected="ratings above 0")
-        shapes = (interactions.n_users, self.factors), (interactions.n_items, self.factors)
-        by_user, by_item = Rows.both_sides(interactions, self.alpha * ratings)
-        generator = torch.Generator().manual_seed(self.seed)
-        users, items = (torch.rand(s, generator=generator, dtype=ratings.dtype) * 0.01 for s in shapes)
-        P = start(user_factors, shapes[0], "user_factors", users)
-        Q = start(item_factors, shapes[1], "item_factors", items)
+    def fit(self, interactions: Interactions, *, item_factors: torch.Tensor | None = None) -> Self:
+        """Solve users and items by turns, as :meth:`ALS.fit`; ratings above 0 say how strong an interaction is."""
+        check_range("above 0", interactions=interactions.ratings)
+        by_user, by_item = Rows.both_sides(interactions, self.alpha * interactions.ratings)
+        options = {"generator": torch.Generator().manual_seed(self.seed), "dtype": by_user.values.dtype}
+        P, drawn = (0.01 * torch.rand(len(rows), self.factors, **options) for rows in (by_user, by_item))
+        Q = start(item_factors, drawn)
         self.loss_history = []
         for _ in range(self.iterations):
-            P = self._half_step(by_user, P, Q)
-            Q = self._half_step(by_item, Q, P)
+            if self.solver == "cg":
+                P = implicit_cg(by_user, P, Q, self.regularization, self.cg_steps)
+                Q = implicit_cg(by_item, Q, P, self.regularization, self.cg_steps)
+            else:
+                P = implicit_cholesky(by_user, Q, self.regularization)
+                Q = implicit_cholesky(by_item, P, self.regularization)
             if self.calculate_training_loss:
                 self.loss_history.append(implicit_loss(by_user, P, Q, self.regularization))
         self.user_factors, self.item_factors = P, Q
         return self
 
-    def _half_step(self, rows: Rows, P: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
-        """Better vectors ``P`` of the rows, given those of the columns."""
-        if self.solver == "cholesky":
-            return implicit_cholesky(rows, Q, self.regularization)
-        return implicit_cg(rows, P, Q, self.regularization, self.cg_steps)
-
-    def score(self, users: torch.Tensor) -> torch.Tensor:
-        """How much each item is expected to be liked, near 0 .. 1, ``(len(users), n_items)``.
-
-        Args:
-            users: user codes, ``(n,)``. A user without interactions scores 0 everywhere.
-
-        Raises:
-            NotFittedError: ``fit`` was not called.
-            InputError: a code is unknown.
-        """
+    def score(self, users: Codes) -> torch.Tensor:
+        """How much each item should be liked, 0 to 1 or so, ``(len(users), n_items)``; 0 for a new user."""
         if self.user_factors is None:
             raise NotFittedError(self)
         return self.user_factors[check_codes(users, len(self.user_factors), "users")] @ self.item_factors.mT
 
 
+# Below, the values of ``rows`` are the extra confidence d = alpha r, above 0; factors are P, (R, F), and Q, (C, F).
+
+
 def implicit_loss(rows: Rows, P: torch.Tensor, Q: torch.Tensor, regularization: float) -> float:
     r"""The objective of :class:`ImplicitALS` over all cells, without visiting the empty ones.
 
-    The empty cells cost :math:`(p_u \cdot q_i)^2` each. Over all cells this is the sum of the elementwise product of
-    :math:`P^\top P` and :math:`Q^\top Q`; on the entries it is taken off again.
-
-    Args:
-        rows: the entries, with the extra confidence :math:`d = \alpha r` as values.
-        P: factors of the rows, ``(R, F)``.
-        Q: factors of the columns, ``(C, F)``.
-        regularization: :math:`\lambda`.
+    Over all cells :math:`(p_u \cdot q_i)^2` sums to the elementwise product of :math:`P^\top P` and :math:`Q^\top Q`.
     """
     fitted = rows.products(P, Q)
     entries = (1 + rows.values) * (1 - fitted) ** 2 - fitted**2
@@ -316,62 +195,37 @@ def implicit_loss(rows: Rows, P: torch.Tensor, Q: torch.Tensor, regularization: 
 
 
 def implicit_cholesky(rows: Rows, Q: torch.Tensor, regularization: float) -> torch.Tensor:
-    r"""Exact implicit step: :math:`p_u = (Q^\top Q + Q_u^\top D_u Q_u + \lambda I)^{-1} Q_u^\top (1 + d_u)`.
+    r"""The exact step, :math:`p_u = (Q^\top Q + Q_u^\top D_u Q_u + \lambda I)^{-1} Q_u^\top (1 + d_u)`, ``(R, F)``.
 
-    Hu, Koren and Volinsky (2008), equation 4, with :math:`d = \alpha r` the extra confidence of an entry. In the
-    coordinates of :func:`whiten` the matrix is :math:`I + Z_u^\top D_u Z_u`. A row with fewer entries than factors
-    then solves the smaller system :math:`(I + D^{1/2} Z_u Z_u^\top D^{1/2}) a = D^{-1/2} (1 + d)` of one unknown an
-    entry instead, and has :math:`w_u = Z_u^\top D^{1/2} a`.
-
-    Args:
-        rows: the entries, with :math:`d`, above 0, as values.
-        Q: factors of the columns, ``(C, F)``.
-        regularization: :math:`\lambda`, above 0.
-
-    Returns:
-        Factors of the rows, ``(R, F)``.
+    Hu et al. (2008), equation 4. In the coordinates of :func:`_whiten` the matrix is :math:`I + S^\top S` with
+    :math:`S = D_u^{1/2} Z_u`, the right side :math:`S^\top t` with :math:`t = D_u^{-1/2} (1 + d_u)`. A row with fewer
+    entries than factors solves :math:`(I + S S^\top) a = t` of one unknown an entry instead: :math:`w_u = S^\top a`.
     """
-    Z, _, back = whiten(Q, regularization)
-    right = rows.matrix(1 + rows.values) @ Z  # (R, F)
+    Z, _, back = _whiten(Q, regularization)
     Z_padded, root = pad(Z), pad(rows.values.sqrt())
+    target = pad((1 + rows.values) / root[:-1])
     eye = torch.eye(Q.shape[1], dtype=Q.dtype)
-    dual, long = torch.zeros_like(root), []
+    W = Q.new_empty(len(rows), Q.shape[1])
     for ids, columns, entries in rows.batches(Q.shape[1]):
-        s, length = root[entries], columns.shape[1]  # (B, L)
-        scaled = embedding(columns, Z_padded).mul_(s[..., None])  # (B, L, F)
+        t, length = target[entries], columns.shape[1]  # (B, L)
+        S = embedding(columns, Z_padded).mul_(root[entries, None])  # (B, L, F)
         if length < Q.shape[1]:
-            gram = torch.baddbmm(eye[:length, :length], scaled, scaled.mT)  # (B, L, L)
-            target = torch.where(s > 0, 1 / s + s, 0.0)  # (1 + d) / sqrt(d), and 0 for padding
-            dual[entries] = s * solve(gram, target)
+            a = solve(torch.baddbmm(eye[:length, :length], S, S.mT), t)  # (B, L)
+            W[ids] = (a[:, None] @ S)[:, 0]
         else:
-            gram = torch.baddbmm(eye, scaled.mT, scaled)  # (B, F, F)
-            long.append((ids, solve(gram, right[ids])))
-    W = rows.matrix(dual[:-1]) @ Z  # w = Z_u' a for the short rows
-    for ids, solved in long:
-        W[ids] = solved
+            right = (t[:, None] @ S)[:, 0]  # (B, F), ten times faster than S.mT @ t[..., None]
+            W[ids] = solve(torch.baddbmm(eye, S.mT, S), right)
     return W @ back
 
 
-def implicit_cg(
-    rows: Rows, P: torch.Tensor, Q: torch.Tensor, regularization: float, steps: int
-) -> torch.Tensor:
-    r"""Nearly the same step by conjugate gradients from the present factors, for all rows at once.
+def implicit_cg(rows: Rows, P: torch.Tensor, Q: torch.Tensor, regularization: float, steps: int) -> torch.Tensor:
+    r"""Nearly the same by ``steps`` conjugate-gradient steps from the present ``P``, for all rows at once, ``(R, F)``.
 
-    Takács, Pilászy and Tikk (2011). In the coordinates of :func:`whiten` the matrix of each row is the identity plus
-    a small part, so two steps come close. A product with all matrices is two sparse products:
-    :math:`q = Z_u p_u` on the entries alone, then :math:`Z_u^\top (d q)`.
-
-    Args:
-        rows: the entries, with the extra confidence :math:`d = \alpha r`, above 0, as values.
-        P: factors of the rows to start from, ``(R, F)``.
-        Q: factors of the columns, ``(C, F)``.
-        regularization: :math:`\lambda`, above 0.
-        steps: conjugate-gradient steps, at least 1.
-
-    Returns:
-        Better factors of the rows, ``(R, F)``.
+    Takács, Pilászy and Tikk (2011). In the coordinates of :func:`_whiten` each matrix is the identity plus a small
+    part, so two steps come close. A product with all of them is two sparse products: :math:`q = Z_u p_u`, on the
+    entries alone, then :math:`Z_u^\top (d q)`.
     """
-    Z, there, back = whiten(Q, regularization)
+    Z, there, back = _whiten(Q, regularization)
     extra, tiny = rows.values, torch.finfo(Q.dtype).tiny
     W = P @ there
     residual = rows.matrix(1 + extra - extra * rows.products(W, Z)) @ Z - W  # (R, F)
@@ -389,12 +243,11 @@ def implicit_cg(
     return W @ back
 
 
-def whiten(Q: torch.Tensor, regularization: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _whiten(Q: torch.Tensor, regularization: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     r"""Coordinates in which :math:`Q^\top Q + \lambda I = C C^\top` becomes the identity.
 
-    Returns:
-        :math:`Z = Q C^{-\top}`, ``(C, F)``; then the matrices that take row factors there and back,
-        :math:`W = P C` and :math:`P = W C^{-1}`, ``(F, F)``. Products :math:`p \cdot q = w \cdot z` stay.
+    :math:`Z = Q C^{-\top}`, ``(C, F)``; then the matrices that take row factors there and back,
+    :math:`W = P C` and :math:`P = W C^{-1}`, ``(F, F)``. Products :math:`p \cdot q = w \cdot z` stay.
     """
     eye = torch.eye(Q.shape[1], dtype=Q.dtype)
     there = torch.linalg.cholesky(Q.mT @ Q + regularization * eye)

@@ -1,50 +1,34 @@
 """LightGCN, its kin with more kinds of nodes, GCN, and the propagation that they share; taught in chapter 9.
 
 A graph is ``edge_index``, ``(2, n_edges)``: each edge twice, once in each direction, as PyTorch Geometric has it. Nodes
-are numbered users first, then items, then what else there is. How graphs are made is in
-``graph_data``.
+are numbered users first, then items, then what else there is. How graphs are made is in ``graph_data``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
-import pandas as pd
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 
 from course_utils.data.interactions import Interactions, check_codes, check_sizes, csr_tensor
-from course_utils.errors import InputError, NotFittedError, check_counts
+from course_utils.errors import InputError, NotFittedError, check_counts, check_range
 from course_utils.learning import loop, losses
 from course_utils.learning.negatives import uniform
-from course_utils.models.graph_data import bipartite_graph, check_undirected
-
-# ---- propagation -----------------------------------------------------------------------------------------------
+from course_utils.models import graph_data
+from course_utils.models.base import Codes
 
 
 def normalized_adjacency(
     edge_index: torch.Tensor, n_nodes: int, *, self_loops: bool = False, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
-    r"""The matrix :math:`\tilde A`: entry :math:`1 / \sqrt{d_a d_b}` for each edge, d being a node's number of edges.
+    r"""The matrix :math:`\tilde A`, ``(n_nodes, n_nodes)`` in CSR form: :math:`1 / \sqrt{d_a d_b}` for each edge.
 
-    It is symmetric, and its eigenvalues lie in [-1, 1]. Kipf and Welling (2017), equation 2, with ``self_loops``;
-    He et al. (2020), equation 3, without. A node without an edge has a row of zeros.
-
-    Args:
-        edge_index: ``(2, n_edges)``, undirected, see :func:`check_undirected`.
-        n_nodes: number of nodes.
-        self_loops: True adds an edge from each node to itself and counts it in d.
-        dtype: type of the entries, torch's default when left out.
-
-    Returns:
-        ``(n_nodes, n_nodes)``, sparse in CSR form.
-
-    Raises:
-        InputError: the edges are not undirected.
+    d is a node's number of edges. The matrix is symmetric, its eigenvalues lie in [-1, 1]. He et al. (2020), equation
+    3; with ``self_loops``, an edge from each node to itself that counts in d, Kipf and Welling (2017), equation 2. An
+    edge twice, or without its way back, is an ``InputError``.
     """
-    check_undirected(edge_index, n_nodes)
+    graph_data.check_undirected(edge_index, n_nodes)
     if self_loops:
         loops = torch.arange(n_nodes).expand(2, -1)
         edge_index = torch.cat([edge_index[:, edge_index[0] != edge_index[1]], loops], dim=1)
@@ -56,18 +40,11 @@ def normalized_adjacency(
 
 
 def propagate(embeddings: torch.Tensor, adjacency: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
-    r"""A weighted sum of layers, :math:`\sum_l \alpha_l \tilde A^l E`.
+    r"""A weighted sum of layers, :math:`\sum_l \alpha_l \tilde A^l E`, ``(n_nodes, f)``.
 
-    The map is linear, and as symmetric as :math:`\tilde A`. So the gradient with respect to E is the same map applied
-    to the gradient of the result: nothing of the way forward is kept, and the matrix is never transposed.
-
-    Args:
-        embeddings: E, ``(n_nodes, f)``.
-        adjacency: :math:`\tilde A` of :func:`normalized_adjacency`. One that is not symmetric gets a wrong gradient.
-        weights: :math:`\alpha_0, \alpha_1, \dots`, one a layer; layer 0 is E itself.
-
-    Returns:
-        ``(n_nodes, f)``.
+    Of the weights, :math:`\alpha_0` is that of E itself. The map is linear, and as symmetric as :math:`\tilde A`: the
+    gradient is the same map of the result's gradient, nothing is kept or transposed. An adjacency that is not symmetric
+    gets a wrong gradient.
     """
     return _Propagation.apply(embeddings, adjacency, tuple(weights))
 
@@ -89,138 +66,70 @@ class _Propagation(torch.autograd.Function):
         return _Propagation.apply(gradient, ctx.adjacency, ctx.weights), None, None
 
 
-# ---- what all graph recommenders share -------------------------------------------------------------------------
-
-
 class GraphRecommender(nn.Module):
-    """A table with a row for each node, its training on edges, and scores as dot products of what ``forward`` makes."""
+    """A table with a row for each node, its training on edges, and scores as dot products of what ``forward`` makes.
+
+    A model below says how: its ``encode`` makes the rows of all nodes, its ``error`` is the loss. ``embedding`` is the
+    table, weight ``(n_nodes, factors)``: users, items, then ``n_others`` nodes of other kinds; it starts with standard
+    deviation 0.1. After :meth:`fit`, ``adjacency`` is the normalised one, and ``history`` what ``loop.fit`` returned.
+    """
 
     defaults: ClassVar[dict[str, float]]
     self_loops: ClassVar[bool] = False
 
-    def __init__(self, sizes: dict[str, int], n_nodes: int, layers: int, std: float, seed: int) -> None:
+    def __init__(
+        self, n_users: int, n_items: int, factors: int = 64, layers: int = 2, *, seed: int = 0, n_others: int = 0
+    ) -> None:
         super().__init__()
-        check_counts(**sizes)
+        check_counts(n_users=n_users, n_items=n_items, factors=factors)
         check_counts(0, layers=layers)
-        if not std > 0:  # from zero embeddings there is no gradient
-            raise InputError("std", got=std, expected="a number above 0")
-        self.n_users, self.n_items = sizes["n_users"], sizes["n_items"]
-        self.layers, self.std, self.seed = layers, std, seed
-        self.embedding = nn.Embedding(n_nodes, sizes["factors"])
-        self.adjacency: torch.Tensor | None = None
-        self.history: pd.DataFrame | None = None
+        self.n_users, self.n_items, self.layers, self.seed = n_users, n_items, layers, seed
+        self.embedding = nn.Embedding(n_users + n_items + n_others, factors)
+        self.adjacency = self.history = None
+        GraphRecommender.reset_parameters(self)  # a subclass may not have all of its own yet
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Go back to the start: the same numbers for the same seed."""
         generator = torch.Generator(self.embedding.weight.device).manual_seed(self.seed)
-        self.embedding.weight.normal_(0.0, self.std, generator=generator)
+        self.embedding.weight.normal_(0.0, 0.1, generator=generator)
 
     def penalty(self, *nodes: torch.Tensor) -> torch.Tensor:
-        """The sum over the given sets of nodes of their rows' mean squared length before propagation, of shape ``()``.
-
-        A row counts as often as it occurs. So it is enough to count: no row is looked up.
-
-        Args:
-            nodes: node numbers, any shape.
-        """
-        length = self.embedding.weight.square().sum(-1)
+        """The sum over sets of nodes of their rows' mean squared length before propagation, of shape ``()``."""
+        length = self.embedding.weight.square().sum(-1)  # (n_nodes,); a row counts as often as it occurs
         share = [torch.bincount(some.flatten(), minlength=len(length)) / some.numel() for some in nodes]
         return sum(share).to(length) @ length
 
     def normalized(self, edge_index: torch.Tensor) -> torch.Tensor:
-        """The normalised adjacency of this model, ``(n_nodes, n_nodes)`` in CSR form: what ``forward`` also takes.
-
-        Args:
-            edge_index: ``(2, n_edges)``, undirected.
-
-        Raises:
-            InputError: an edge stands there twice, goes one way only, or to an unknown node.
-        """
+        """The :func:`normalized_adjacency` of this model, ``(n_nodes, n_nodes)``."""
         weight = self.embedding.weight
         return normalized_adjacency(edge_index, len(weight), self_loops=self.self_loops, dtype=weight.dtype)
 
     def edges(self, interactions: Interactions) -> torch.Tensor:
-        """The edges to train on, ``(2, n_edges)``: those of the interactions, in both directions.
-
-        Args:
-            interactions: the training part.
-
-        Raises:
-            InputError: they are not what the model's graph was made of.
-        """
-        return bipartite_graph(interactions).edge_index
+        """The edges to train on, ``(2, n_edges)``: those of the interactions, in both directions."""
+        return graph_data.bipartite_graph(interactions).edge_index
 
     def forward(self, edge_index: torch.Tensor) -> torch.Tensor:
-        """Embeddings of all nodes, ``(n_nodes, factors)``, users first, then items.
-
-        Args:
-            edge_index: ``(2, n_edges)``, undirected; or :meth:`normalized` of it, which saves making it each time.
-
-        Raises:
-            InputError: the edges are not undirected.
-        """
+        """Embeddings of all nodes, ``(n_nodes, factors)``, from the edges or, which saves time, :meth:`normalized`."""
         if edge_index.layout != torch.sparse_csr:
             edge_index = self.normalized(edge_index)
         return self.encode(edge_index)
 
-    def encode(self, adjacency: torch.Tensor) -> torch.Tensor:
-        """What ``forward`` gives, from the normalised adjacency.
-
-        Args:
-            adjacency: ``(n_nodes, n_nodes)``, of :meth:`normalized`.
-        """
-        raise NotImplementedError
-
-    def error(self, scores: torch.Tensor) -> torch.Tensor:
-        """The loss of a batch without its penalty, of shape ``()``.
-
-        Args:
-            scores: ``(B, 1 + negatives)``; column 0 is the interaction, the others are unseen items of the same user.
-        """
-        raise NotImplementedError
-
-    def fit(
-        self,
-        interactions: Interactions,
-        *,
-        epochs: int | None = None,
-        lr: float | None = None,
-        regularization: float | None = None,
-        batch_size: int = 2048,
-        negatives: int = 4,
-        **options: object,
-    ) -> Self:
+    def fit(self, interactions: Interactions, *, batch_size: int = 2048, negatives: int = 4, **options: object) -> Self:
         """Build the graph from these interactions and no other, start anew, and train; Adam, its step falling to 0.
 
-        Args:
-            interactions: the training part.
-            epochs: passes over the interactions; ``defaults`` of the class unless given, as the next two.
-            lr: step size at the start.
-            regularization: weight of the penalty: the mean over users and items of the batch of the squared length
-                of their rows in the table, before any propagation. 0 or more.
-            batch_size: interactions a step. Each step propagates over the whole graph.
-            negatives: unseen items for each interaction, drawn uniformly and anew in each epoch.
-            options: ``validate``, ``patience``, ``higher_is_better``, ``progress`` of
-                :func:`course_utils.learning.loop.fit`, which refuses any other.
-
-        Raises:
-            InputError: an argument is out of range, or the interactions have other sizes than the model.
-            DivergedError: a loss became nan or infinite.
+        The ``negatives`` are unseen items for each interaction, drawn uniformly and anew in each epoch. Options are
+        those of ``loop.fit``, such as ``epochs``, ``lr`` and ``validate``, and ``regularization``, which weighs the
+        :meth:`penalty` of a batch's users and items; the class has ``defaults`` of three.
         """
-        given = {"epochs": epochs, "lr": lr, "regularization": regularization}
-        chosen = self.defaults | {name: value for name, value in given.items() if value is not None}
+        options = self.defaults | options
+        weight = options.pop("regularization")
         check_sizes(interactions, self.n_users, self.n_items)
-        for name, value, least in (
-            ("regularization", chosen["regularization"], 0),
-            ("negatives", negatives, 1),
-        ):
-            if not value >= least:
-                raise InputError(name, got=value, expected=f"{least} or more")
+        check_range("0 or more", regularization=weight)
+        check_counts(negatives=negatives)
         self.adjacency = self.normalized(self.edges(interactions))
         self.reset_parameters()
-        generator = torch.Generator().manual_seed(self.seed)
-        pairs = interactions.users, interactions.items
+        pairs, generator = (interactions.users, interactions.items), torch.Generator().manual_seed(self.seed)
         batches = loop.batches(*pairs, batch_size=batch_size, generator=generator)
 
         def loss(module: Self, batch: loop.Batch) -> dict[str, torch.Tensor]:
@@ -229,25 +138,14 @@ class GraphRecommender(nn.Module):
             items = torch.cat([batch[1][:, None], unseen], dim=1) + module.n_users  # (B, 1 + negatives)
             nodes = module(module.adjacency)
             scores = (embedding(items, nodes) @ embedding(users, nodes).mT)[..., 0]  # (B, 1 + negatives)
-            penalty = module.penalty(users, items)
-            return {"error": module.error(scores), "penalty": chosen["regularization"] * penalty}
+            return {"error": module.error(scores), "penalty": weight * module.penalty(users, items)}
 
-        self.history = loop.fit(
-            self, batches, loss, epochs=chosen["epochs"], lr=chosen["lr"], decay=True, **options
-        )
+        self.history = loop.fit(self, batches, loss, decay=True, **options)
         return self
 
     @torch.no_grad()
-    def score(self, users: torch.Tensor) -> torch.Tensor:
-        """Scores of all items, ``(len(users), n_items)``, higher is better.
-
-        Args:
-            users: user codes, ``(n,)``.
-
-        Raises:
-            NotFittedError: ``fit`` was not called, so there is no graph.
-            InputError: a code is unknown.
-        """
+    def score(self, users: Codes) -> torch.Tensor:
+        """Dot products of each user's row with all items', ``(len(users), n_items)``."""
         if self.adjacency is None:
             raise NotFittedError(self)
         users = check_codes(users, self.n_users, "users")
@@ -255,91 +153,34 @@ class GraphRecommender(nn.Module):
         return nodes[users] @ nodes[self.n_users : self.n_users + self.n_items].T
 
 
-# ---- models ----------------------------------------------------------------------------------------------------
-
-
-if TYPE_CHECKING:  # at run time graph_data imports PyG, without its warning
-    from torch_geometric.data import HeteroData
-
-
 class LightGCN(GraphRecommender):
     r"""Embeddings averaged over paths: :math:`\frac{1}{K+1} \sum_{l=0}^{K} \tilde A^l E`, trained with BPR.
 
-    He et al. (2020), equations 3, 4 and 8. :math:`E`, one row a node, is all that is learned. The score of a user and
-    an item is the dot product of their averaged rows. With ``layers=0`` it is matrix factorisation without biases.
-
-    Chosen on MovieLens-100K, inside the training part of ``random_split(seed=0)``, by NDCG@10: .275. Step size .02
-    .271; regularization 1e-3 .261, 5e-3 .264; two negatives .261. One layer .269, three .264.
-
-    Args:
-        n_users: number of user codes.
-        n_items: number of item codes.
-        factors: length of a row, at least 1.
-        layers: K, 0 or more.
-        std: standard deviation of the rows at the start, above 0.
-        seed: seed of the start, and of the batches in :meth:`fit`.
-
-    Attributes:
-        embedding: the table, weight ``(n_users + n_items, factors)``, users first.
-        adjacency: the graph's normalised adjacency in CSR form, after :meth:`fit`.
-        history: what ``loop.fit`` returned, after :meth:`fit`.
-
-    Raises:
-        InputError: an argument is out of range.
+    He et al. (2020), equations 3, 4 and 8. :math:`E`, one row a node, is all that is learned. With ``layers=0`` it is
+    matrix factorisation without biases. Defaults: validation on MovieLens-100K.
     """
 
     defaults: ClassVar = {"epochs": 30, "lr": 0.04, "regularization": 3e-3}
 
-    def __init__(
-        self,
-        n_users: int,
-        n_items: int,
-        factors: int = 64,
-        layers: int = 2,
-        *,
-        std: float = 0.1,
-        seed: int = 0,
-    ) -> None:
-        sizes = {"n_users": n_users, "n_items": n_items, "factors": factors}
-        super().__init__(sizes, n_users + n_items, layers, std, seed)
-        self.reset_parameters()
-
     def encode(self, adjacency: torch.Tensor) -> torch.Tensor:
         """The mean of layers 0 to K, ``(n_nodes, factors)``."""
-        weights = [1 / (self.layers + 1)] * (self.layers + 1)
-        return propagate(self.embedding.weight, adjacency, weights)
+        return propagate(self.embedding.weight, adjacency, [1 / (self.layers + 1)] * (self.layers + 1))
 
     def error(self, scores: torch.Tensor) -> torch.Tensor:
-        """BPR: the interaction, column 0, shall lead each unseen item beside it."""
+        """BPR of ``(B, 1 + negatives)``: the interaction, column 0, shall lead each unseen item of its user."""
         return losses.bpr_loss(scores[:, :1].expand_as(scores[:, 1:]), scores[:, 1:])
 
 
 class HeteroLightGCN(LightGCN):
-    """LightGCN on a graph with more kinds of nodes and edges than users and items.
+    """LightGCN on a ``hetero_graph``: whatever its kind, a node has a row that is trained, an edge carries messages."""
 
-    A node is a node: each has a row in the table, and each edge carries messages both ways, whatever its kind. BPR on
-    users and items trains all of them.
-
-    Args:
-        graph: of :func:`hetero_graph`: node kinds ``"user"`` and ``"item"`` first.
-        factors: as in :class:`LightGCN`, as the next three.
-        layers: see there.
-        std: see there.
-        seed: see there.
-
-    Raises:
-        InputError: an argument is out of range, or the first two node kinds are others.
-    """
-
-    def __init__(
-        self, graph: HeteroData, factors: int = 64, layers: int = 2, *, std: float = 0.1, seed: int = 0
-    ) -> None:
+    def __init__(self, graph: graph_data.HeteroData, factors: int = 64, layers: int = 2, *, seed: int = 0) -> None:
         if graph.node_types[:2] != ["user", "item"]:
             raise InputError("graph", got=f"node kinds {graph.node_types}", expected="'user', 'item', others")
-        sizes = {"n_users": graph["user"].num_nodes, "n_items": graph["item"].num_nodes, "factors": factors}
-        GraphRecommender.__init__(self, sizes, graph.num_nodes, layers, std, seed)
+        n_users, n_items = graph["user"].num_nodes, graph["item"].num_nodes
+        n_others = graph.num_nodes - n_users - n_items
+        super().__init__(n_users, n_items, factors, layers, seed=seed, n_others=n_others)
         self.graph = graph
-        self.reset_parameters()
 
     def edges(self, interactions: Interactions) -> torch.Tensor:
         """All edges with the nodes of all kinds in one numbering; those of users and items must be the interactions."""
@@ -356,49 +197,22 @@ class HeteroLightGCN(LightGCN):
 class GCNRecommender(GraphRecommender):
     r"""Link prediction with a graph convolutional network: encoder, dot product, cross entropy with negatives.
 
-    A layer of the encoder is :math:`X \leftarrow \tilde A X W + b`, with a ReLU after each but the last (Kipf and
-    Welling 2017, equation 2); :math:`\tilde A` has self-loops, and X starts as a learned row for each node. The dot
-    product of a user's and an item's row is the log odds of an edge.
-
-    Args:
-        n_users: number of user codes.
-        n_items: number of item codes.
-        factors: length of a row, in each layer.
-        layers: number of layers, 1 or more.
-        std: standard deviation of the rows at the start, above 0.
-        seed: seed of the start, and of the batches in :meth:`fit`.
-
-    Attributes:
-        embedding: the table, weight ``(n_users + n_items, factors)``, users first.
-        convolutions: one linear map a layer.
-        adjacency: the graph's normalised adjacency in CSR form, after :meth:`fit`.
-        history: what ``loop.fit`` returned, after :meth:`fit`.
-
-    Raises:
-        InputError: an argument is out of range.
+    A layer is :math:`X \leftarrow \tilde A X W + b`, with a ReLU after each but the last (Kipf and Welling 2017,
+    equation 2); :math:`\tilde A` has self-loops, X starts as the table. The dot product of two rows is the log odds of
+    an edge. ``convolutions`` holds one linear map a layer.
     """
 
     defaults: ClassVar = {"epochs": 40, "lr": 0.01, "regularization": 1e-3}
     self_loops: ClassVar = True
 
-    def __init__(
-        self,
-        n_users: int,
-        n_items: int,
-        factors: int = 64,
-        layers: int = 2,
-        *,
-        std: float = 0.1,
-        seed: int = 0,
-    ) -> None:
-        sizes = {"n_users": n_users, "n_items": n_items, "factors": factors}
-        super().__init__(sizes, n_users + n_items, layers, std, seed)
+    def __init__(self, n_users: int, n_items: int, factors: int = 64, layers: int = 2, *, seed: int = 0) -> None:
+        super().__init__(n_users, n_items, factors, layers, seed=seed)
         self.convolutions = nn.ModuleList(nn.Linear(factors, factors) for _ in range(layers))
         self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Go back to the start: the same numbers for the same seed; maps by Glorot's rule, biases 0."""
+        """Go back to the start: maps by Glorot's rule, biases 0."""
         super().reset_parameters()
         generator = torch.Generator(self.embedding.weight.device).manual_seed(self.seed)
         for linear in self.convolutions:
@@ -414,7 +228,6 @@ class GCNRecommender(GraphRecommender):
         return x
 
     def error(self, scores: torch.Tensor) -> torch.Tensor:
-        """Cross entropy: column 0 is an edge, the others are none."""
-        return binary_cross_entropy_with_logits(
-            scores, torch.eye(1, scores.shape[1]).to(scores).expand_as(scores)
-        )
+        """Cross entropy of ``(B, 1 + negatives)``: column 0 is an edge, the others are none."""
+        truth = torch.eye(1, scores.shape[1]).to(scores).expand_as(scores)
+        return binary_cross_entropy_with_logits(scores, truth)

@@ -7,7 +7,7 @@ import json
 from functools import cache
 from importlib import resources
 
-from course_utils.errors import InputError
+from course_utils.errors import InputError, check_choice
 
 Answer = float | int | bool | str | None
 
@@ -15,38 +15,26 @@ Answer = float | int | bool | str | None
 def check(exercise: str, **steps: Answer) -> None:
     """Compare your answers with the book's, step by step, and print what is right.
 
-    The steps are read in the order in which the exercise builds on them: the first wrong one is named, with a
-    hint. The answers themselves are stored as hashes only.
-
-    Args:
-        exercise: chapter and letter, ``"03a"``.
-        **steps: one value a step; ``None`` where you have not answered yet. Numbers may be off by one unit in
-            the last digit that the exercise asks for; text is compared without regard to case.
-
-    Raises:
-        InputError: no exercise or step of that name.
+    ``exercise`` is chapter and letter, ``"03a"``; a step is ``None`` where you have not answered yet. Numbers may be
+    off by one unit in the last digit asked for; text is compared without regard to case. Of the wrong steps the first
+    is named, with a hint. The answers themselves are stored as hashes only.
     """
-    known = answers().get(exercise)
-    if known is None:
-        raise InputError("exercise", got=repr(exercise), expected=f"one of {sorted(answers())}")
-    unknown = set(steps) - set(known)
-    if unknown:
-        raise InputError("steps", got=sorted(unknown), expected=f"names among {list(known)}")
-    right = 0
-    for name, entry in known.items():
+    check_choice(sorted(answers()), exercise=exercise)
+    known = answers()[exercise]
+    if unknown := sorted(set(steps) - set(known)):
+        raise InputError("steps", got=unknown, expected=f"names among {list(known)}")
+    for right, (name, entry) in enumerate(known.items()):
+        done = f"{right} of {len(known)} steps right" if right else ""
         if steps.get(name) is None:
-            done = f"{right} of {len(known)} steps right, " if right else ""
-            print(f"{exercise}: {done}{name!r} is not answered yet")
+            print(f"{exercise}: {done}{', ' if done else ''}{name!r} is not answered yet")
             return
-        if not matches(exercise, name, entry, steps[name]):
-            done = f"{right} of {len(known)} steps right; " if right else ""
-            print(f"{exercise}: {done}{name!r} is not right yet. {entry['hint']}")
+        if not _matches(exercise, name, entry, steps[name]):
+            print(f"{exercise}: {done}{'; ' if done else ''}{name!r} is not right yet. {entry['hint']}")
             return
-        right += 1
-    print(f"{exercise}: right" + (f", all {right} steps" if right > 1 else ""))
+    print(f"{exercise}: right" + (f", all {len(known)} steps" if len(known) > 1 else ""))
 
 
-def matches(exercise: str, step: str, entry: dict, value: Answer) -> bool:
+def _matches(exercise: str, step: str, entry: dict, value: Answer) -> bool:
     """Whether a value hashes to the stored answer, within one unit of the last digit asked for."""
     if isinstance(value, str) or entry["digits"] is None:
         return fingerprint(exercise, step, str(value).strip().lower()) == entry["hash"]
@@ -54,7 +42,7 @@ def matches(exercise: str, step: str, entry: dict, value: Answer) -> bool:
         units = round(float(value) * 10 ** entry["digits"])
     except (TypeError, ValueError, OverflowError):
         return False
-    slack = (0,) if entry["digits"] == 0 else (0, -1, 1)
+    slack = (0,) if entry["digits"] == 0 else (0, -1, 1)  # counts are exact
     return any(fingerprint(exercise, step, units + d) == entry["hash"] for d in slack)
 
 
@@ -66,6 +54,4 @@ def fingerprint(exercise: str, step: str, value: int | str) -> str:
 @cache
 def answers() -> dict[str, dict[str, dict]]:
     """All stored answers: exercise -> step -> digits, hash and hint."""
-    return json.loads(
-        (resources.files("course_utils") / "notebook" / "answers.json").read_text(encoding="utf-8")
-    )
+    return json.loads((resources.files("course_utils") / "notebook" / "answers.json").read_text(encoding="utf-8"))

@@ -22,26 +22,12 @@ from course_utils.errors import InputError
 from course_utils.notebook.plots import DPI, use_style
 
 
-def setup(
-    seed: int = 0,
-    *,
-    threads: int | None = None,
-    dtype: torch.dtype = torch.float64,
-) -> None:
+def setup(seed: int = 0, *, threads: int | None = None, dtype: torch.dtype = torch.float64) -> None:
     """Make a notebook reproducible: the first call of every chapter.
 
-    Seeds Python, NumPy and torch, asks torch for deterministic algorithms, sets the default floating type, and
-    sets the book's plot and table style. In float64 every CPU agrees on a training run to about eight digits; in
-    float32 the third digit of an error can depend on the processor.
-
-    Args:
-        seed: seed of all three random generators.
-        threads: number of torch threads; the environment variable ``COURSE_THREADS``, or torch's own choice, when
-            left out.
-        dtype: default type of new floating tensors.
-
-    Raises:
-        InputError: the number of threads, as given or in the environment, is none that a machine can have.
+    Seeds Python, NumPy and torch, asks torch for deterministic algorithms, and sets the book's plot and table style.
+    In float64 every CPU agrees on a training run to about eight digits; in float32 the third digit of an error can
+    depend on the processor. ``threads`` left out is ``COURSE_THREADS`` of the environment, or torch's own choice.
     """
     count = settings.threads(threads)
     random.seed(seed)
@@ -57,60 +43,30 @@ def setup(
 
 
 def figure(fig: Figure, *, alt: str) -> None:
-    """Show a matplotlib figure with alt text, at the book's size, on white (or what a style of yours has).
+    """Show a matplotlib figure once, on white (or what a style of yours has).
 
-    Args:
-        fig: the figure; it is closed afterwards, so that it is not shown twice.
-        alt: what a reader who cannot see the picture has to know, at least 20 characters.
-
-    Raises:
-        InputError: the alt text is missing or too short to say anything.
+    ``alt`` is what a reader who cannot see the picture has to know, at least 20 characters.
     """
-    _check_alt(alt)
     buffer = io.BytesIO()
-    ground = fig.get_facecolor()  # a dark style writes in white: then not on white
-    ground = ground if ground[3] == 1 else "white"
+    ground = fig.get_facecolor()
+    ground = ground if ground[3] == 1 else "white"  # a dark style writes in white: then not on white
     fig.savefig(buffer, format="png", dpi=DPI, facecolor=ground, metadata={"Software": None})
     plt.close(fig)
-    width = round(fig.get_figwidth() * 100)
-    _display(
-        "image/png",
-        base64.b64encode(buffer.getvalue()).decode(),
-        f"Figure: {alt}",
-        {"alt": alt, "width": width},
-    )
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    _display("image/png", picture, "Figure", alt, width=round(fig.get_figwidth() * 100))
 
 
 def diagram(name: str, *, alt: str) -> None:
-    """Show one of the book's diagrams, ``figs/NAME.svg``, with alt text.
-
-    Args:
-        name: file name without its ending.
-        alt: as for :func:`figure`.
-
-    Raises:
-        InputError: there is no such diagram, or the alt text is too short.
-    """
-    _check_alt(alt)
-    _display("image/svg+xml", _shipped("figs", f"{name}.svg"), f"Diagram: {alt}", {"alt": alt})
+    """Show one of the book's diagrams, ``figs/NAME.svg``, with alt text as for :func:`figure`."""
+    _display("image/svg+xml", _shipped("figs", f"{name}.svg"), "Diagram", alt)
 
 
 def glue(name: str, value: float | int | str) -> None:
-    """Keep a value of this notebook under a name, for pages of the book to print; shows nothing.
-
-    Writes the record that myst-nb reads, without needing myst-nb: it works in Colab too.
-
-    Args:
-        name: unique within the book.
-        value: a plain number or text; NumPy and torch scalars are converted.
-    """
-    value = value.item() if hasattr(value, "item") else value
+    """Keep a value under a name, unique within the book, for its pages to print: the record that myst-nb reads."""
+    value = value.item() if hasattr(value, "item") else value  # a scalar of NumPy or torch
     prefix = "application/papermill.record/"
-    display(
-        {f"{prefix}text/plain": repr(value)},
-        raw=True,
-        metadata={"scrapbook": {"name": name, "mime_prefix": prefix}},
-    )
+    record = {"name": name, "mime_prefix": prefix}
+    display({f"{prefix}text/plain": repr(value)}, raw=True, metadata={"scrapbook": record})
 
 
 def say(text: str) -> None:
@@ -124,21 +80,14 @@ def progress(iterable: Iterable, description: str, *, total: int | None = None) 
 
 
 def results(name: str) -> pd.DataFrame:
-    """The committed table ``results/NAME.csv``, which ``experiments/`` made.
-
-    Raises:
-        InputError: there is no such table.
-    """
+    """The committed table ``results/NAME.csv``, which ``experiments/`` made."""
     return pd.read_csv(io.StringIO(_shipped("results", f"{name}.csv")))
 
 
-def _check_alt(alt: str) -> None:
+def _display(mime: str, data: str, kind: str, alt: str, **size: int) -> None:
     if not isinstance(alt, str) or len(alt.strip()) < 20:
         raise InputError("alt", got=repr(alt), expected="a sentence that says what the picture shows")
-
-
-def _display(mime: str, data: str, plain: str, metadata: dict[str, object]) -> None:
-    display({mime: data, "text/plain": plain}, raw=True, metadata={mime: metadata})
+    display({mime: data, "text/plain": f"{kind}: {alt}"}, raw=True, metadata={mime: {"alt": alt, **size}})
 
 
 def _shipped(folder: str, file: str) -> str:

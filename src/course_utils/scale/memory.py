@@ -16,14 +16,8 @@ from course_utils.errors import DataError
 def peak_growths(calls: Sequence[tuple], *, timeout: float = 240) -> list[int]:
     """Bytes by which each call raises the memory of a fresh process at its peak; taught in chapter 16.
 
-    One process runs all calls in turn, so what a call leaves behind is not counted twice: give small ones first.
-
-    Args:
-        calls: ``(function, argument, ...)`` each, with functions of a module, which another process can import.
-        timeout: seconds after which the process is ended.
-
-    Raises:
-        DataError: the process ended without an answer, or took too long.
+    A call is ``(function, argument, ...)``, with a function that can be imported. One process runs all in turn, so what
+    a call leaves behind is not counted twice: give small ones first. If it dies, or takes too long: DataError.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
@@ -55,8 +49,6 @@ def _measure(there: multiprocessing.connection.Connection, calls: list[tuple]) -
 
 
 def _peak() -> int:
-    """The largest memory of this process so far, in bytes."""
     with suppress(OSError):  # Linux; what getrusage says there includes the parent's
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])
+        return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

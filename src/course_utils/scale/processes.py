@@ -1,8 +1,7 @@
 """Run a function in several processes that talk to each other, by torchrun and gloo; taught in chapter 16.
 
-``launch("course_utils.scale.tasks:average", 2, {...})`` starts two processes on this machine. In each of them torchrun
-runs this module, which joins the group, calls the function, and stores what it returns. A process that fails, or is
-killed, ends them all, and :class:`course_utils.errors.WorkerError` names it.
+``launch("course_utils.scale.tasks:average", 2, {...})`` calls torchrun, which starts two processes. Each runs this
+module: it joins the group, calls the function, and writes down what that returns.
 """
 
 from __future__ import annotations
@@ -15,166 +14,113 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import traceback
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed
 
 from course_utils.errors import InputError, WorkerError, check_counts
 
-LOOPBACK = "127.0.0.1"
-PATIENCE = 50  # seconds that a process waits for another one before it gives up
+PATIENCE = timedelta(seconds=50)  # that a process waits for another one before it gives up
 FAILED = re.compile(r"rank\s*: (\d+) .*?exitcode\s*: (-?\d+) \(pid: (\d+)\)", re.DOTALL)
 
 
 def command(processes: int) -> list[str]:
     """How torchrun is called: so many processes on this machine, meeting at a free port that is nobody else's."""
-    return [
-        *(sys.executable, "-m", "torch.distributed.run"),
-        f"--nproc-per-node={processes}",
-        *("--rdzv-backend=c10d", f"--rdzv-endpoint={LOOPBACK}:0", f"--local-addr={LOOPBACK}"),
-        *("-m", "course_utils.scale.processes"),
-    ]
+    meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", *meeting]
+    return [*torchrun, "-m", "course_utils.scale.processes"]
 
 
 def launch(target: str, processes: int = 2, payload: Any = None, *, timeout: float = 240) -> list[Any]:
-    """Call a function in several processes of one gloo group, and gather what each returns.
+    """Call a function in several processes of one gloo group, and gather what each returns, by rank.
 
-    Each process has one thread, float64 as its default type, and seed 0.
-
-    Args:
-        target: ``"module:function"``, with a module that can be imported; the function takes the payload.
-        processes: how many, at least 1.
-        payload: anything that ``torch.save`` writes; each process reads it anew.
-        timeout: seconds after which all are ended.
-
-    Returns:
-        What the function returned in each process, by rank.
-
-    Raises:
-        InputError: the target has another form, or ``processes`` is below 1.
-        WorkerError: a process failed, was killed, or took too long.
+    ``target`` is ``"module:function"``; the function takes the payload, anything that ``torch.save`` writes. Each
+    process has one thread, float64 as its default type, and seed 0. One that fails, is killed, or takes more seconds
+    than ``timeout`` ends them all, and a WorkerError names it.
     """
     if not re.fullmatch(r"[\w.]+:\w+", target):
         raise InputError("target", got=repr(target), expected="'module:function'")
     check_counts(processes=processes)
-    with tempfile.TemporaryDirectory(prefix="workers-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="workers-", ignore_cleanup_errors=True) as name:
+        folder, line = Path(name), [*command(processes), target, name]
         torch.save(payload, folder / "payload.pt")
-        log = folder / "log.txt"
-        with log.open("wb") as file:
-            run = subprocess.Popen(
-                [*command(processes), target, name], stdout=file, stderr=file, env=_environment(name)
-            )
+        with (folder / "log.txt").open("wb") as log:
+            streams = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
+            run = subprocess.Popen(line, env=_environment(name), **streams)
+        with run:  # at the end the pipe closes, and with it ends whoever is left
             try:
                 code = run.wait(timeout)
-            except BaseException as error:
-                _end(run, folder)
-                if not isinstance(error, subprocess.TimeoutExpired):
-                    raise
-                done = sorted(path.stem for path in folder.glob("rank*.pt"))
-                ready = f"only {', '.join(done)} had finished" if done else "none had finished"
-                raise WorkerError(f"{target}: no end after {timeout:g} seconds, {ready}") from None
+            except subprocess.TimeoutExpired:
+                run.terminate()
+                done = f"{len(list(folder.glob('rank*.pt')))} of {processes} had finished"
+                raise WorkerError(f"{target}: no end after {timeout:g} seconds, {done}") from None
         if code:
-            _kill_left(folder)
-            said = log.read_text(errors="replace")
-            why = _cause(folder, said) if code > 0 else f"torchrun was killed by {signal.Signals(-code).name}"
-            raise WorkerError(f"{target}: {why}")
+            raise WorkerError(f"{target}: {_cause(code, folder)}")
         return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(processes)]
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """This process's environment, with one thread for each worker and all talk on the loopback.
-
-    Temporary files go to the folder: torchrun leaves one at each run.
-    """
-    names = [name for _, name in socket.if_nameindex()]
-    loopback = next(({"GLOO_SOCKET_IFNAME": name} for name in ("lo", "lo0") if name in names), {})
-    here = os.pathsep.join([path for path in sys.path if path])
-    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return os.environ | loopback | one_thread | {"PYTHONPATH": here, "TMPDIR": folder}
+    """One thread for each process, all talk on the loopback; and in the folder what torchrun leaves at each run."""
+    path = os.pathsep.join(filter(None, sys.path))
+    chosen = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TMPDIR": folder, "PYTHONPATH": path}
+    for name in {"lo", "lo0"}.intersection(name for _, name in socket.if_nameindex()):
+        chosen["GLOO_SOCKET_IFNAME"] = name
+    return os.environ | chosen
 
 
-def _end(run: subprocess.Popen, folder: Path) -> None:
-    """End torchrun, which ends its processes; and those that it left."""
-    run.terminate()
-    try:
-        run.wait(10)
-    except subprocess.TimeoutExpired:
-        run.kill()
-        run.wait()
-    _kill_left(folder)
-
-
-def _kill_left(folder: Path) -> None:
-    """Kill the processes that torchrun left, when it was killed itself; a number that went to another is let alone."""
-    for file in folder.glob("rank*.pid"):
-        number = file.read_text()
-        asked = ["ps", "-ww", "-o", "args=", "-p", number]
-        with suppress(OSError):  # it is gone already, or the machine has no ps to ask
-            told = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=False)
-            if str(folder) in told.stdout:
-                os.kill(int(number), signal.SIGKILL)
-
-
-def _cause(folder: Path, log: str) -> str:
-    """Which process failed first, and how, in one line."""
-    found = {int(rank): (int(code), int(pid)) for rank, code, pid in FAILED.findall(log)}
-    for rank, (code, pid) in sorted(found.items()):
-        if code < 0 and -code != signal.SIGTERM:
+def _cause(code: int, folder: Path) -> str:
+    """How the run ended: a process that was killed, else the first that raised, else the last word of torchrun."""
+    if code < 0:
+        return f"torchrun was killed by {signal.Signals(-code).name}"
+    log = (folder / "log.txt").read_text(errors="replace")
+    ends = FAILED.findall(log)
+    for rank, number, pid in ends:
+        if int(number) < 0 and -int(number) != signal.SIGTERM:  # by which torchrun ends the others
             what = re.search(r"what\(\): *(.*)", log)  # the last words of a C++ exception
-            said = f": {what[1]}" if what else ""
-            return f"process of rank {rank} (pid {pid}) was killed by {signal.Signals(-code).name}{said}"
+            by = signal.Signals(-int(number)).name + (f": {what[1]}" if what else "")
+            return f"process of rank {rank} (pid {pid}) was killed by {by}"
     for file in sorted(folder.glob("rank*.error"), key=lambda path: path.stat().st_mtime_ns):
-        return f"process of {file.stem.replace('rank', 'rank ')} failed: {file.read_text().strip()}"
-    for rank, (code, pid) in sorted(found.items()):
-        return f"process of rank {rank} (pid {pid}) ended with code {code}"
-    lines = [line for line in log.splitlines() if line.strip()]
-    return lines[-1] if lines else "torchrun failed and said nothing"
+        return f"process of {file.stem.replace('rank', 'rank ')} failed: {file.read_text()}"
+    last = [f"process of rank {rank} (pid {pid}) ended with code {number}" for rank, number, pid in ends]
+    return last[0] if last else log.strip().rpartition("\n")[2] or "torchrun failed and said nothing"
 
 
-def _meet(mine: Path, world: int) -> None:
-    """Wait until all have left the barrier: gloo aborts a process whose peer closes while it is still inside."""
-    mine.with_suffix(".left").touch()
-    end = time.monotonic() + PATIENCE
-    while len(list(mine.parent.glob("rank*.left"))) < world and time.monotonic() < end:
+def _leave_with_the_caller() -> None:
+    os.read(0, 1)  # nothing comes until the caller has closed its end of the pipe, or is gone
+    os._exit(1)
+
+
+def _meet(folder: Path, world: int) -> None:
+    """Wait until all have their result: gloo aborts a process whose peer leaves while they talk."""
+    while len(list(folder.glob("rank*.pt"))) < world:
         time.sleep(0.005)
 
 
-def main(target: str, folder: str) -> None:
+def main(target: str, name: str) -> None:
     """What each process does; torchrun calls it."""
-    from torch import distributed
-
-    rank = int(os.environ["RANK"])
-    mine = Path(folder, f"rank{rank}")
-    mine.with_suffix(".pid").write_text(str(os.getpid()))
+    threading.Thread(target=_leave_with_the_caller, daemon=True).start()
+    folder, rank = Path(name), os.environ["RANK"]
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(0)
-    torch.set_deterministic_debug_mode(
-        "error"
-    )  # use_deterministic_algorithms loads torch's compiler, for seconds
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms loads torch's compiler, for seconds
     module, _, function = target.partition(":")
     try:
-        distributed.init_process_group("gloo", timeout=timedelta(seconds=PATIENCE))
-        payload = torch.load(Path(folder, "payload.pt"), weights_only=False)
+        distributed.init_process_group("gloo", timeout=PATIENCE)
+        payload = torch.load(folder / "payload.pt", weights_only=False)
         result = getattr(importlib.import_module(module), function)(payload)
-        torch.save(result, mine.with_suffix(".pt"))
-        distributed.barrier()
-        _meet(mine, distributed.get_world_size())
+        torch.save(result, folder / f"rank{rank}.pt")
     except BaseException as error:
-        last = traceback.format_exception_only(error)[-1].strip()
-        mine.with_suffix(".error").write_text(last)
+        (folder / f"rank{rank}.error").write_text(f"{type(error).__name__}: {error}")
         raise
-    # The result is written and all have left the barrier. What is left is to take gloo's threads down, and a process
-    # was seen to abort there on a busy machine: leave without it.
+    _meet(folder, distributed.get_world_size())
     sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    os._exit(0)  # and do not take gloo's threads down: a process was seen to abort there on a busy machine
 
 
 if __name__ == "__main__":

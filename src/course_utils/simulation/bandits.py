@@ -1,294 +1,178 @@
 """Bandits: learn what is good by choosing, many independent runs at once; taught in chapter 15.
 
 An **arm** is something to choose, such as a film. A bandit gives each arm a **value**, takes the arm with the highest
-one, sees the reward of that arm alone, and updates. S runs of the same bandit stand side by side: every array begins
-with S, and a step is a few NumPy calls however many runs there are.
+one, sees the reward of that arm alone, and updates. S runs stand side by side: every array begins with S. There are A
+arms; a step chooses from a pool of P.
 
     bandit = UCB1(runs=40, arms=3)
     pools = np.tile(np.arange(3), (40, 1))              # (S, P): the arms to choose from
     places = bandit.values(generator, pools).argmax(1)  # (S,)
     bandit.update(pools[np.arange(40), places], rewards)
-
-:class:`EpsilonGreedy`, :class:`UCB1` and :class:`Thompson` know arms only, :class:`LinUCB` looks at a context.
-:func:`regret` runs a bandit on arms with known chances, :func:`course_utils.simulation.bandits.replay` on
-logged choices.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.random import Generator
 
 from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError, check_counts
+from course_utils.errors import InputError, check_counts, check_range, check_shape
 from course_utils.models.als import ALS
 from course_utils.simulation.logs import RatedArms, UniformLog
 
-
-class Bandit(Protocol):
-    """What every bandit can do."""
-
-    runs: int
-
-    def values(
-        self, generator: np.random.Generator, pools: np.ndarray, contexts: np.ndarray | None = None
-    ) -> np.ndarray:
-        """A value for each arm of the pools ``(S, P)``; the highest is taken. ``contexts`` is ``(S, d)`` or None."""
-
-    def update(
-        self,
-        arms: np.ndarray,
-        rewards: np.ndarray,
-        contexts: np.ndarray | None = None,
-        *,
-        learns: np.ndarray | None,
-    ) -> None:
-        """Learn from the rewards ``(S,)`` of the arms taken ``(S,)``; runs where ``learns`` is False stay."""
+Contexts = np.ndarray | None  # (S, d); LinUCB alone looks at them
+Learns = np.ndarray | None  # bool (S,), False for a run that stays as it is; None: all learn
 
 
 class _Counting:
-    """How often each arm was taken, and what it gave."""
+    """How often each arm was taken, and what it gave; for rewards in ``span``."""
+
+    span = -np.inf, np.inf
 
     def __init__(self, runs: int, arms: int) -> None:
         check_counts(runs=runs, arms=arms)
-        self.runs, self.arms = runs, arms
-        self.counts = np.zeros((runs, arms))
-        self.sums = np.zeros((runs, arms))
-        self._rows = np.arange(runs)
+        self.runs = runs
+        self.counts, self.sums = np.zeros((2, runs, arms))
 
     def _of(self, pools: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Counts and mean rewards of the arms of the pools, ``(S, P)`` each; mean 0 where never taken."""
-        counts, sums = (np.take_along_axis(x, pools, axis=1) for x in (self.counts, self.sums))
-        return counts, sums / np.maximum(counts, 1)
+        """How often the arms of the pools were taken, and what they gave in sum, ``(S, P)`` each."""
+        return tuple(np.take_along_axis(x, pools, axis=1) for x in (self.counts, self.sums))
 
-    def update(
-        self,
-        arms: np.ndarray,
-        rewards: np.ndarray,
-        contexts: np.ndarray | None = None,
-        *,
-        learns: np.ndarray | None = None,
-    ) -> None:
-        """Count an arm in each run, ``(S,)``, and add its reward; runs where ``learns`` is False stay as they are."""
-        weight = 1.0 if learns is None else learns
-        rewards = np.where(weight, _finite(rewards, weight), 0.0)
-        self.counts[self._rows, arms] += weight
-        self.sums[self._rows, arms] += weight * rewards
+    def update(self, arms: np.ndarray, rewards: np.ndarray, contexts: Contexts = None, learns: Learns = None) -> None:
+        """Count an arm in each run, ``(S,)``, and add its reward."""
+        rewards, learns = _counted(rewards, learns, self.span)
+        rows = np.arange(self.runs)
+        self.counts[rows, arms] += learns
+        self.sums[rows, arms] += rewards
 
 
 class EpsilonGreedy(_Counting):
-    r"""The arm with the best mean; with chance :math:`\varepsilon` any arm; taught in chapter 15.
-
-    An arm that was never taken comes first. With ε = 0 it is plain greedy.
-
-    Args:
-        runs: S.
-        arms: A.
-        epsilon: ε in 0..1.
-
-    Raises:
-        InputError: a size or ``epsilon`` is out of range.
-    """
+    r"""The arm with the best mean, one never taken first; with chance :math:`\varepsilon` any arm; chapter 15."""
 
     def __init__(self, runs: int, arms: int, epsilon: float = 0.1) -> None:
         super().__init__(runs, arms)
-        if not 0 <= epsilon <= 1:
-            raise InputError("epsilon", got=epsilon, expected="a number in 0..1")
+        check_range("from 0 to 1", epsilon=epsilon)
         self.epsilon = epsilon
 
-    def values(
-        self, generator: np.random.Generator, pools: np.ndarray, contexts: np.ndarray | None = None
-    ) -> np.ndarray:
+    def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
         """Means, infinite for an arm never taken; random numbers in the runs that explore."""
-        counts, means = self._of(pools)
-        by_chance = generator.random(pools.shape)
-        explores = generator.random(self.runs) < self.epsilon
-        return np.where(explores[:, None], by_chance, np.where(counts == 0, np.inf, means))
+        counts, sums = self._of(pools)
+        by_chance, explores = generator.random(pools.shape), generator.random(self.runs) < self.epsilon
+        means = np.where(counts == 0, np.inf, sums / np.maximum(counts, 1))
+        return np.where(explores[:, None], by_chance, means)
 
 
 class UCB1(_Counting):
     r"""Mean plus an upper bound on what is not known yet: :math:`\bar r_a + \sqrt{c \ln t / n_a}`; chapter 15.
 
-    t counts the steps so far, :math:`n_a` those of the arm. An arm that was never taken comes first.
-
-    Args:
-        runs: S.
-        arms: A.
-        confidence: c, 0 or more; 2 is the classical value for rewards in 0..1.
-
-    Raises:
-        InputError: a size or ``confidence`` is out of range.
+    t counts the steps so far, :math:`n_a` those of the arm. A confidence c of 2 is classical for rewards in 0..1.
     """
 
     def __init__(self, runs: int, arms: int, confidence: float = 2.0) -> None:
         super().__init__(runs, arms)
-        if not 0 <= confidence < np.inf:
-            raise InputError("confidence", got=confidence, expected="0 or more")
+        check_range("0 or more", confidence=confidence)
         self.confidence = confidence
 
-    def values(
-        self, generator: np.random.Generator, pools: np.ndarray, contexts: np.ndarray | None = None
-    ) -> np.ndarray:
+    def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
         """Upper bounds, infinite for an arm never taken."""
-        counts, means = self._of(pools)
+        counts, sums = self._of(pools)
         steps = np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
-        bonus = np.sqrt(self.confidence * np.log(steps) / np.maximum(counts, 1))
-        return np.where(counts == 0, np.inf, means + bonus)
+        taken = np.maximum(counts, 1)
+        bonus = np.sqrt(self.confidence * np.log(steps) / taken)
+        return np.where(counts == 0, np.inf, sums / taken + bonus)
 
 
 class Thompson(_Counting):
-    """A draw from what is believed of each arm, Beta(1 + successes, 1 + failures); taught in chapter 15.
+    """A draw from what is believed of each arm, Beta(1 + successes, 1 + failures); taught in chapter 15."""
 
-    Rewards are 0 or 1 (a share between them counts in part). An arm that may be the best is taken as often as it is
-    likely to be the best.
+    span = 0, 1  # a share counts in part; beyond, there would be less than no failure
 
-    Args:
-        runs: S.
-        arms: A.
-    """
-
-    def values(
-        self, generator: np.random.Generator, pools: np.ndarray, contexts: np.ndarray | None = None
-    ) -> np.ndarray:
+    def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
         """One draw an arm, in (0, 1)."""
-        counts, sums = (np.take_along_axis(x, pools, axis=1) for x in (self.counts, self.sums))
+        counts, sums = self._of(pools)
         return generator.beta(1 + sums, 1 + counts - sums)
-
-    def update(
-        self,
-        arms: np.ndarray,
-        rewards: np.ndarray,
-        contexts: np.ndarray | None = None,
-        *,
-        learns: np.ndarray | None = None,
-    ) -> None:
-        """As for every bandit; a reward that counts is in 0..1, or there would be less than no failure."""
-        wrong = ~((np.asarray(rewards) >= 0) & (np.asarray(rewards) <= 1))
-        if (wrong if learns is None else wrong & np.asarray(learns, bool)).any():
-            raise InputError("rewards", got=f"values such as {rewards[wrong][0]}", expected="0 or 1")
-        super().update(arms, rewards, contexts, learns=learns)
 
 
 class LinUCB:
     r"""Ridge regression for each arm, plus its own uncertainty (Li et al. 2010, algorithm 1); taught in chapter 15.
 
-    With the contexts x of the steps in which an arm was taken, :math:`A = \lambda I + \sum x x^\top` and
-    :math:`b = \sum r x`, the value is :math:`x^\top A^{-1} b + \alpha \sqrt{x^\top A^{-1} x}`. The inverse is kept,
-    and each step changes it by one outer product (Sherman and Morrison).
-
-    Args:
-        runs: S.
-        arms: A.
-        n_features: d, the length of a context. Put a constant 1 into it.
-        alpha: α, 0 or more; 0 is greedy.
-        regularization: λ, above 0.
-
-    Attributes:
-        inverse: :math:`A^{-1}`, ``(S, A, d, d)``.
-        theta: :math:`A^{-1} b`, ``(S, A, d)``.
-
-    Raises:
-        InputError: a size, ``alpha`` or ``regularization`` is out of range.
+    With the contexts x of the steps in which an arm was taken, :math:`M = I + \sum x x^\top` and :math:`b = \sum r x`,
+    the value is :math:`x^\top M^{-1} b + \alpha \sqrt{x^\top M^{-1} x}`. The ``inverse`` is kept, and each step changes
+    it by one outer product (Sherman and Morrison). Put a constant 1 among the d features.
     """
 
-    def __init__(
-        self, runs: int, arms: int, n_features: int, alpha: float = 1.0, *, regularization: float = 1.0
-    ) -> None:
+    def __init__(self, runs: int, arms: int, n_features: int, alpha: float = 1.0) -> None:
         check_counts(runs=runs, arms=arms, n_features=n_features)
-        if not alpha >= 0:
-            raise InputError("alpha", got=alpha, expected="0 or more")
-        if not regularization > 0:
-            raise InputError("regularization", got=regularization, expected="a number above 0")
-        self.runs, self.arms, self.alpha = runs, arms, alpha
-        self.inverse = np.tile(np.eye(n_features) / regularization, (runs, arms, 1, 1))
-        self.theta = np.zeros((runs, arms, n_features))
-        self._rows = np.arange(runs)
+        check_range("0 or more", alpha=alpha)
+        self.runs, self.alpha = runs, alpha
+        self.inverse = np.tile(np.eye(n_features), (runs, arms, 1, 1))  # (S, A, d, d)
+        self.theta = np.zeros((runs, arms, n_features))  # the inverse times b, (S, A, d)
 
-    def values(
-        self, generator: np.random.Generator, pools: np.ndarray, contexts: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Upper bounds for these contexts ``(S, d)``."""
-        x = self._check(contexts)[:, None, :, None]  # (S, 1, d, 1)
-        rows = self._rows[:, None]
+    def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
+        """Upper bounds for these contexts."""
+        x = self._checked(contexts)[:, None, :, None]  # (S, 1, d, 1)
+        rows = np.arange(self.runs)[:, None]
         theta, inverse = self.theta[rows, pools], self.inverse[rows, pools]  # (S, P, d), (S, P, d, d)
         spread = (x * (inverse @ x)).sum(axis=(2, 3))
         return (theta[..., None] * x).sum(axis=(2, 3)) + self.alpha * np.sqrt(spread)
 
-    def update(
-        self,
-        arms: np.ndarray,
-        rewards: np.ndarray,
-        contexts: np.ndarray | None = None,
-        *,
-        learns: np.ndarray | None = None,
-    ) -> None:
-        """One more row of each taken arm's regression; runs where ``learns`` is False stay as they are."""
-        x = self._check(contexts)
-        rows = self._rows if learns is None else np.flatnonzero(learns)
-        x, arms, rewards = x[rows], arms[rows], _finite(rewards, 1.0 if learns is None else learns)[rows]
+    def update(self, arms: np.ndarray, rewards: np.ndarray, contexts: Contexts = None, learns: Learns = None) -> None:
+        """One more row of each taken arm's regression."""
+        x = self._checked(contexts)
+        rewards, learns = _counted(rewards, learns)
+        rows = np.flatnonzero(learns)
+        x, arms, rewards = x[rows], arms[rows], rewards[rows]
         inverse, theta = self.inverse[rows, arms], self.theta[rows, arms]
         ax = np.einsum("sde,se->sd", inverse, x)
         gain = ax / (1 + (ax * x).sum(axis=1))[:, None]
         self.inverse[rows, arms] = inverse - gain[:, :, None] * ax[:, None, :]
         self.theta[rows, arms] = theta + gain * (rewards - (theta * x).sum(axis=1))[:, None]
 
-    def _check(self, contexts: np.ndarray | None) -> np.ndarray:
-        shape = (self.runs, self.theta.shape[2])
-        if contexts is None or np.shape(contexts) != shape:
-            raise InputError("contexts", got=f"shape {np.shape(contexts)}", expected=f"shape {shape}")
+    def _checked(self, contexts: Contexts) -> np.ndarray:
+        check_shape(self.runs, self.theta.shape[2], contexts=contexts)
         if not np.isfinite(contexts).all():
             raise InputError("contexts", got="nan or infinite values", expected="numbers")
         return contexts
 
 
-def _finite(rewards: np.ndarray, weight: np.ndarray | float) -> np.ndarray:
-    """The rewards, refused when one that counts is no number: it would stop all learning in silence."""
+Bandit = EpsilonGreedy | UCB1 | Thompson | LinUCB
+
+
+def _counted(rewards: np.ndarray, learns: Learns, span: tuple = _Counting.span) -> tuple[np.ndarray, np.ndarray]:
+    """Rewards, 0 in runs that do not learn, and which do; nan or infinity would stop all learning in silence."""
     rewards = np.asarray(rewards, float)
-    if not (np.isfinite(rewards) | ~np.broadcast_to(np.asarray(weight, bool), rewards.shape)).all():
-        raise InputError("rewards", got="nan or infinite values", expected="numbers")
-    return rewards
+    learns = np.ones(rewards.shape, bool) if learns is None else np.asarray(learns, bool)
+    wrong = learns & ~(np.isfinite(rewards) & (rewards >= span[0]) & (rewards <= span[1]))
+    if wrong.any():
+        raise InputError("rewards", got=rewards[wrong][0], expected=f"numbers in {span[0]}..{span[1]}")
+    return np.where(learns, rewards, 0.0), learns
 
 
 def regret(bandit: Bandit, chances: np.ndarray, steps: int, *, seed: int = 0) -> np.ndarray:
-    """What was lost against always taking the best arm, summed over the steps; taught in chapter 15.
+    """What was lost against always taking the best arm, summed over the steps, ``(S, steps)``; taught in chapter 15.
 
-    Args:
-        bandit: fresh; it learns.
-        chances: of a reward of 1, for each arm, ``(A,)``.
-        steps: how often each run chooses, at least 1.
-        seed: of rewards and of the bandit's own draws.
-
-    Returns:
-        ``(S, steps)``, never falling. The chances of the arms taken are summed, not their rewards: less noise.
+    Each arm has its chance, ``(A,)``, of a reward of 1. The chances of the arms taken count, not their rewards: less
+    noise. The bandit is fresh, and learns.
     """
     generator = np.random.default_rng(seed)
     lost = np.empty((bandit.runs, steps))
     pools = np.tile(np.arange(len(chances)), (bandit.runs, 1))
     for step in range(steps):
         arms = bandit.values(generator, pools).argmax(axis=1)
-        bandit.update(arms, (generator.random(bandit.runs) < chances[arms]).astype(float), learns=None)
+        bandit.update(arms, generator.random(bandit.runs) < chances[arms])
         lost[:, step] = np.max(chances) - chances[arms]
     return lost.cumsum(axis=1)
 
 
-# ---- replay on logged choices ----------------------------------------------------------------------------------
-
-
 def user_contexts(ratings: Interactions, world: RatedArms, factors: int = 5) -> np.ndarray:
-    """What a bandit may know of each user: a vector learned from *other* films than the arms; taught in chapter 15.
+    """What a bandit may know of each user, ``(n, 2 + factors)``, learned from *other* films than the arms; chapter 15.
 
-    Args:
-        ratings: of everybody.
-        world: users and arms.
-        factors: of the ALS model that learns the vectors.
-
-    Returns:
-        ``(n, 2 + factors)``: 1, the user's bias, and the factors, each with mean 0 and standard deviation 1.
+    1, the user's bias, and the factors of ALS on everybody's ratings, each with mean 0 and standard deviation 1.
     """
-    arms = torch.from_numpy(world.items)
-    kept = ~torch.isin(ratings.items, arms)
+    kept = ~torch.isin(ratings.items, torch.from_numpy(world.items))
     columns = (ratings.users, ratings.items, ratings.ratings, ratings.timestamps)
     other = Interactions(*(c[kept] for c in columns), ratings.user_ids, ratings.item_ids)
     model = ALS(factors=factors, iterations=10, seed=0).fit(other)
@@ -297,15 +181,10 @@ def user_contexts(ratings: Interactions, world: RatedArms, factors: int = 5) -> 
 
 
 class Replay(NamedTuple):
-    """What a bandit got from a log.
+    """What a bandit got from a log."""
 
-    Attributes:
-        kept: True where its choice was the logged one, bool ``(S, T)``.
-        rewards: the logged rewards, ``(S, T)``; only those that are kept are its own.
-    """
-
-    kept: np.ndarray
-    rewards: np.ndarray
+    kept: np.ndarray  # True where its choice was the logged one, bool (S, T)
+    rewards: np.ndarray  # of those that are kept, (S, T); 0 where not
 
     @property
     def mean(self) -> np.ndarray:
@@ -313,28 +192,12 @@ class Replay(NamedTuple):
         return (self.rewards * self.kept).sum(axis=1) / self.kept.sum(axis=1)
 
 
-def replay(
-    bandit: Bandit,
-    log: UniformLog,
-    contexts: np.ndarray | None = None,
-    *,
-    seed: int = 0,
-    online: bool = False,
-) -> Replay:
-    """Run a bandit on logged choices: keep a step when it would have chosen the same (Li et al. 2010); chapter 15.
+def replay(bandit: Bandit, log: UniformLog, contexts: Contexts = None, seed: int = 0, online: bool = False) -> Replay:
+    """Run a fresh bandit on logged choices: keep a step if it would have chosen the same (Li et al. 2010); chapter 15.
 
-    The log was made by choosing uniformly from a pool. So what is kept is a fair sample of what the bandit would
-    have met, and its mean reward has the right expectation. A step that is not kept teaches nothing.
-
-    Args:
-        bandit: fresh, with as many runs as the log; it learns.
-        log: S logs of T steps.
-        contexts: of each user, ``(n_users, d)``, for a bandit that looks at them.
-        seed: of the bandit's own draws.
-        online: True shows what no log can: every choice is kept, with the reward it really gets.
-
-    Returns:
-        What was kept and its rewards.
+    What is kept is a fair sample of what the bandit would have met: the log chose uniformly. A step that is not kept
+    teaches nothing. ``contexts`` are those of each user, ``(n_users, d)``. ``online`` shows what no log can: every
+    choice is kept, with the reward it really gets.
     """
     if bandit.runs != len(log.users):
         raise InputError("bandit", got=f"{bandit.runs} runs", expected=f"{len(log.users)}, as the log")
@@ -347,6 +210,6 @@ def replay(
         if not online:
             kept[:, step] = arms == log.arms[:, step]
         rewards[:, step] = log.world.rewards[users, arms]
-        bandit.update(arms, rewards[:, step], x, learns=kept[:, step])
+        bandit.update(arms, rewards[:, step], x, kept[:, step])
     rewards[~kept] = 0.0  # a log does not know them
     return Replay(kept, rewards)

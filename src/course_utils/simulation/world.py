@@ -1,103 +1,62 @@
-"""Parts of a feedback loop: the world, what a policy sees and hears, what a run leaves; chapter 14.
-
-Sizes: ``U`` users, ``I`` items, ``T`` rounds, slates of ``K``.
-"""
+"""What a feedback loop of U users, I items, T rounds and slates of K is made of; chapter 14."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from course_utils.data.interactions import Interactions
 from course_utils.evaluation import beyond_accuracy
 
 WIDTH = 0.18  # of the closeness: at a distance of 0.3 it is 0.61
-WORLD, PEOPLE, MOODS, POLICY, EVALUATION = range(5)  # streams
+WORLD, PEOPLE, MOODS, POLICY, EVALUATION = range(5)  # each has random numbers of its own
 
 
-def closeness(taste: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-    r""":math:`\exp(-(x - \theta)^2 / 0.18)`, in (0, 1]: 1 where the item is what the user likes best.
-
-    Args:
-        taste: θ, in -1..1, any shape that broadcasts with ``position``.
-        position: x, in -1..1.
-    """
+def closeness(taste: Tensor, position: Tensor) -> Tensor:
+    r""":math:`\exp(-(x - \theta)^2 / 0.18)` of taste θ and position x, in (0, 1]: 1 where one likes it best."""
     return torch.exp(-((position - taste) ** 2) / WIDTH)
 
 
-def engagement(
-    taste: torch.Tensor, position: torch.Tensor, appetite: float, bait: torch.Tensor | float = 0.0
-) -> torch.Tensor:
+def engagement(taste: Tensor, position: Tensor, appetite: float, bait: Tensor | float = 0.0) -> Tensor:
     r"""Weight with which an item attracts: :math:`\text{closeness}\,(1 + \psi |x|)(1 + m)`, 0 or more; chapter 14.
 
-    Args:
-        taste: θ, in -1..1.
-        position: x, in -1..1; all arguments broadcast.
-        appetite: ψ, 0 or more. 0: people are drawn to what they like, and to nothing else.
-        bait: m, 0 or more: how much a title promises that the item does not hold.
+    ψ is the appetite for extremity, bait m how much a title promises that the item does not hold. All broadcast.
     """
     return closeness(taste, position) * (1 + appetite * position.abs()) * (1 + bait)
 
 
-@dataclass(frozen=True)
-class World:
-    """Who is there and what there is. Every policy of one seed meets the same world.
+class World(NamedTuple):
+    """Who is there and what there is. Every policy of one seed meets the same world."""
 
-    Attributes:
-        tastes: at the start, ``(U,)``, in -1..1.
-        positions: ``(I,)``, in -1..1.
-        bait: True where an item is bait, ``(I,)``: it attracts more and satisfies nobody.
-        history: what the users took from random slates before round 0, rated 1 where it satisfied and 0 where not.
-    """
-
-    tastes: torch.Tensor
-    positions: torch.Tensor
-    bait: torch.Tensor
-    history: Interactions
+    tastes: Tensor  # at the start, (U,), in -1..1
+    positions: Tensor  # (I,), in -1..1
+    bait: Tensor  # bool (I,): it attracts more and satisfies nobody
+    history: Interactions  # from random slates before round 0, rated 1 where it satisfied, else 0
 
 
-@dataclass(frozen=True)
-class State:
-    """What a policy may look at before a round.
+class State(NamedTuple):
+    """What a policy may look at before a round; what is hidden in real life is for oracles alone."""
 
-    Attributes:
-        round: 0..T-1.
-        world: the catalogue; an honest policy leaves ``world.tastes`` alone.
-        seen: True where a user has taken an item already, ``(U, I)``; a slate must not hold it.
-        tastes: now, ``(U,)``. Hidden in real life: for oracles alone.
-        slate_size: K.
-        appetite, bait_pull: the knobs of the loop. Likewise for oracles alone.
-    """
-
-    round: int
-    world: World
-    seen: torch.Tensor
-    tastes: torch.Tensor
-    slate_size: int
-    appetite: float
+    world: World  # the catalogue; world.tastes are hidden
+    seen: Tensor  # True where a user has taken an item already, (U, I); a slate must not hold it
+    tastes: Tensor  # now, (U,), hidden
+    slate_size: int  # K
+    appetite: float  # of the loop, hidden, as the next
     bait_pull: float
 
 
-@dataclass(frozen=True)
-class Feedback:
-    """What came back in a round.
+class Feedback(NamedTuple):
+    """What came back in a round."""
 
-    Attributes:
-        round: 0..T-1.
-        slates: what was shown, ``(U, K)``.
-        taken: the item that each user took, ``(U,)``, -1 for none.
-        satisfied: answer to "was it worth it?", bool ``(U,)``, False where nothing was taken.
-    """
-
-    round: int
-    slates: torch.Tensor
-    taken: torch.Tensor
-    satisfied: torch.Tensor
+    slates: Tensor  # what was shown, (U, K)
+    taken: Tensor  # the item that each user took, (U,), -1 for none
+    satisfied: Tensor  # answer to "was it worth it?", bool (U,), False where nothing was taken
 
 
 class Policy(Protocol):
@@ -106,7 +65,7 @@ class Policy(Protocol):
     def start(self, world: World, generator: np.random.Generator) -> None:
         """Forget every earlier run; all random numbers of the policy come from this generator."""
 
-    def slate(self, state: State, users: torch.Tensor) -> torch.Tensor:
+    def slate(self, state: State, users: Tensor) -> Tensor:
         """Item codes, ``(len(users), K)``, best first, different, none of them seen."""
 
     def update(self, feedback: Feedback) -> None:
@@ -115,36 +74,26 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that happened in a run; the last rounds say where it went.
-
-    Attributes:
-        world: the world.
-        tastes: before each round and after the last, ``(T + 1, U)``.
-        slates: ``(T, U, K)``.
-        taken: ``(T, U)``, -1 for none.
-        satisfied: bool ``(T, U)``.
-        seed: of the loop.
-    """
+    """Everything that happened in a run; the last rounds say where it went."""
 
     world: World
-    tastes: torch.Tensor
-    slates: torch.Tensor
-    taken: torch.Tensor
-    satisfied: torch.Tensor
-    seed: int
+    tastes: Tensor  # before each round and after the last, (T + 1, U)
+    slates: Tensor  # (T, U, K)
+    taken: Tensor  # (T, U), -1 for none
+    satisfied: Tensor  # bool (T, U)
+    seed: int  # of the loop
 
     @cached_property
-    def satisfaction(self) -> torch.Tensor:
+    def satisfaction(self) -> Tensor:
         """True worth of what was taken, ``(T, U)``: closeness, 0 for bait and where nothing was taken."""
-        x, real = self.world.positions[self.taken], self.taken >= 0
-        return closeness(self.tastes[:-1], x) * (real & ~self.world.bait[self.taken])
+        real = self.taken >= 0
+        return closeness(self.tastes[:-1], self.world.positions[self.taken]) * (real & ~self.world.bait[self.taken])
 
     def table(self) -> pd.DataFrame:
         """One row a round: what was shown, what was taken, and who the users have become.
 
-        Positions are in units of the axis, which is 2 long. ``shown breadth`` is the mean distance of two items
-        of a slate, ``polarization`` the standard deviation of the tastes after the round. ``from shown`` and
-        ``from taken`` are mean distances from the user's taste before the round.
+        ``shown breadth`` is the mean distance of two items of a slate, ``polarization`` the standard deviation of the
+        tastes after the round; ``from shown`` and ``from taken`` are mean distances from the taste before it.
         """
         x, before, after = self.world.positions, self.tastes[:-1], self.tastes[1:]
         shown, real, n = x[self.slates], self.taken >= 0, self.slates.shape[2]
@@ -165,14 +114,14 @@ class Run:
         }
         return pd.DataFrame({name: c.numpy() for name, c in columns.items()}).rename_axis("round")
 
-    def alike(self, pairs: int = 2000) -> float:
-        """Mean Jaccard index of what two users took, over random pairs of users: 0 nothing in common, 1 the same."""
+    def alike(self) -> float:
+        """Mean Jaccard index of what two users took, over 2,000 random pairs: 0 nothing in common, 1 the same."""
         took = torch.zeros(self.taken.shape[1], len(self.world.positions), dtype=torch.bool)
         rounds, users = (self.taken >= 0).nonzero(as_tuple=True)
         took[users, self.taken[rounds, users]] = True
-        drawn = stream(self.seed, EVALUATION)
-        first = torch.from_numpy(drawn.integers(0, len(took), pairs))
-        other = (first + torch.from_numpy(drawn.integers(1, len(took), pairs))) % len(took)
+        drawn = np.random.default_rng([self.seed, EVALUATION])
+        first = torch.from_numpy(drawn.integers(0, len(took), 2000))
+        other = (first + torch.from_numpy(drawn.integers(1, len(took), 2000))) % len(took)
         both, either = (took[first] & took[other]).sum(dim=1), (took[first] | took[other]).sum(dim=1)
         return float((both / either.clamp(min=1)).mean())
 
@@ -181,26 +130,11 @@ class Run:
         return beyond_accuracy.gini(self.taken.T, len(self.world.positions))
 
 
-def stream(seed: int, *key: int) -> np.random.Generator:
-    """Random numbers of their own for each purpose; chapter 14.
-
-    Args:
-        seed: of the loop.
-        *key: one of the purposes WORLD, PEOPLE, MOODS, POLICY and EVALUATION, and perhaps a round.
-    """
-    return np.random.default_rng([seed, *key])
-
-
-def random_scores(generator: np.random.Generator, seen: torch.Tensor) -> torch.Tensor:
+def random_scores(generator: np.random.Generator, seen: Tensor) -> Tensor:
     """A number by chance for each unseen item, the lowest for those that were seen."""
     return torch.from_numpy(generator.random(seen.shape)).masked_fill(seen, -torch.inf)
 
 
-def coded_interactions(
-    users: torch.Tensor, items: torch.Tensor, n_users: int, n_items: int, ratings: torch.Tensor | None = None
-) -> Interactions:
-    """Interactions over codes that are their own ids; every rating is 1 unless given."""
-    if ratings is None:
-        ratings = torch.ones(len(users), dtype=torch.float64)
-    ids = pd.RangeIndex(n_users), pd.RangeIndex(n_items)
-    return Interactions(users, items, ratings, torch.zeros_like(users), *ids)
+def coded_interactions(users: Tensor, items: Tensor, ratings: Tensor, *sizes: int) -> Interactions:
+    """Interactions over so many users and items whose codes are their own ids."""
+    return Interactions(users, items, ratings, torch.zeros_like(users), *map(pd.RangeIndex, sizes))
