@@ -90,6 +90,7 @@ BROKEN = {
     "no_typed_results: dressed as maths, with a sign": add("That is $74\\,\\%$ of all."),
     "no_typed_results: beside a link to no work": add("See 0.7391 ([there](https://example.org/x))."),
     "no_typed_results: a whole share": add("That is 74 % of all."),
+    "no_typed_results: said by a comment alone": add(code("x = 1  # 0.7391"), markdown("It is 0.7391.")),
     "no_typed_results: a large number": add("There are 1,683 films."),
     "no_typed_results: printed far away": add("## 3.2 Far\n\nx", "## 3.3 Farther\n\nIt was 6.3.", "## 3.4 On\n\nx"),
     "pictures: no alt text": no_alt,

@@ -100,7 +100,7 @@ def said_numbers(cells: list[NotebookNode]) -> list[Decimal]:
             texts += [value for mime, value in data if "text/" in mime and isinstance(value, str)]
     printed = re.sub(r"<[^>]+>", " ", "\n".join(texts))
     found = re.findall(r"(?<![\w.])(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?![\w]|\.\d)", printed)
-    found += LITERAL.findall("\n".join(code))
+    found += LITERAL.findall(re.sub(r"#[^\n]*", "", "\n".join(code)))  # a comment says nothing that a cell knows
     return sorted({Decimal(number.replace(",", "").replace("_", "").rstrip(".")) for number in found})
 
 
