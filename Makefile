@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: book test test-deep slides slides-pdf notebooks results lab bench lock clean
+.PHONY: book test test-deep slides slides-pdf notebooks student results lab bench lock clean
 .DEFAULT_GOAL := book
 
 .venv/ready: requirements.lock pyproject.toml tools/project/environment.py
@@ -25,6 +25,9 @@ slides-pdf: .venv/ready   ## the same as PDF (needs Chromium)
 
 notebooks: .venv/ready    ## run all notebooks and rewrite their committed outputs
 	$(RUN) -m tools.notebooks.execute -j 2
+
+student: .venv/ready      ## the chapters as students open them, in _build/student
+	$(RUN) -m tools.notebooks.student
 
 results: .venv/ready      ## run all experiments and rewrite results/
 	$(RUN) -m tools.project.run_all experiments

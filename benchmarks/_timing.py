@@ -10,15 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import time
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
 
 ROWS = "BENCH_ROWS"  # `make bench` names here the file that takes a script's rows
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -97,6 +101,17 @@ def stopwatch(run: Callable[[], object], clock: Clock = time.process_time) -> Ca
     return lambda: timed(run, clock=clock)[1]
 
 
+def epochs(optimizer: Optimizer, step: Callable[..., Tensor], batches: Sequence[tuple]) -> Iterator[float]:
+    """Train for ever; each step of the iterator is one epoch, and gives its processor time in seconds."""
+    while True:
+        begin = time.process_time()
+        for batch in batches:
+            optimizer.zero_grad()
+            step(*batch).backward()
+            optimizer.step()
+        yield time.process_time() - begin
+
+
 def compare(times: Times, question: str, ours: str, theirs: str, *, note: str = "") -> Row:
     """The row of two sides; one that is not there gives a row without a ratio."""
     missing = [name for name in (ours, theirs) if name not in times]
@@ -117,17 +132,17 @@ def show_times(title: str, times: Times) -> None:
         )
 
 
-HEAD = "| ours / theirs | ratio | range | goal | note |\n|---|---|---|---|---|\n"
-BLOCK = re.compile(rf"^\*\*(.+)\*\*\n\n{re.escape(HEAD)}((?:\|.*\|\n?)+)", re.MULTILINE)
+HEAD = "| question | ours / theirs | ratio | range | goal | note |\n|---|---|---|---|---|---|\n"
 
 
 def table(rows: list[Row]) -> str:
-    """The rows in Markdown: a small table for each question, which a phone can show."""
-    blocks = [
-        f"**{question}**\n\n{HEAD}" + "\n".join(f"| {' | '.join(_cells(row))} |" for row in group)
+    """The rows as one table in Markdown; a question stands in the first of its rows."""
+    lines = [
+        f"| {'' if place else question} | {' | '.join(_cells(row))} |"
         for question, group in groupby(rows, key=attrgetter("question"))
+        for place, row in enumerate(group)
     ]
-    return "\n\n".join(blocks)
+    return HEAD + "\n".join(lines)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -150,12 +165,15 @@ def verdict(row: Row) -> str:
 
 
 def read_table(text: str) -> list[Row]:
-    """The rows of such tables in a text, as far as the tables say them."""
-    return [
-        _read(question, line[2:-2].split(" | "))
-        for question, lines in BLOCK.findall(text)
-        for line in lines.strip().splitlines()
-    ]
+    """The rows of such a table in a text, as far as the table says them."""
+    rows, question = [], ""
+    for line in text.partition(HEAD)[2].splitlines():
+        if not line.startswith("|"):
+            break
+        asked, *cells = line[2:-2].split(" | ")
+        question = asked.strip() or question
+        rows.append(_read(question, cells))
+    return rows
 
 
 def _read(question: str, cells: list[str]) -> Row:

@@ -3,11 +3,7 @@
     python benchmarks/graph.py
     python benchmarks/graph.py --repeats 3 --recbole /tmp/recbole
 
-RecBole asks for more packages than the book has. Its model file alone needs none of them but for logging:
-
-    pip install --no-deps --target /tmp/recbole recbole==1.2.1
-
-``make bench`` does that; without the folder its part is left out. All sides run on one thread in float32, by turns, on
+RecBole's model file comes as ``_recbole.py`` says. All sides run on one thread in float32, by turns, on
 the same training part of MovieLens-100K, in the same batches of 2,048 with the same negatives, one a positive, drawn
 beforehand; three layers of 64 factors, Adam, BPR with a penalty on the rows before propagation. A time is the
 processor time of one epoch.
@@ -19,17 +15,14 @@ processor time of one epoch.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from time import process_time
-from types import ModuleType
 
-from _timing import compare, parser, peer, report, show_times, turns
+import _recbole
+from _timing import compare, epochs, parser, peer, report, show_times, turns
 
 # isort: split
 import torch
-from scipy import sparse
 from torch.nn.functional import embedding
 from torch_geometric.nn.models import LightGCN as Pyg
 
@@ -38,7 +31,6 @@ from course_utils.learning import negatives
 from course_utils.models.graph import LightGCN, normalized_adjacency
 from course_utils.models.graph_data import bipartite_graph
 
-FOLDER = Path(__file__).resolve().parents[1] / "_build" / "bench" / "recbole"
 LAYERS, FACTORS, BATCH, PENALTY = 3, 64, 2048, 1e-4
 Triples = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 Step = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -85,18 +77,6 @@ def pyg(data: Interactions, *, csr: bool = False) -> tuple[torch.nn.Module, Step
 def recbole(data: Interactions, folder: Path) -> tuple[torch.nn.Module, Step]:
     """RecBole's own class, fed with what it asks of a data set."""
 
-    class Silent(ModuleType):
-        def __getattr__(self, attribute: str) -> object:
-            if attribute.startswith("__"):
-                raise AttributeError(attribute)
-            return lambda *_, **__: None
-
-    for missing in ("colorlog", "colorama", "texttable", "thop", "wandb", "torch.utils.tensorboard"):
-        sys.modules.setdefault(missing, Silent(missing))  # logging, which a step does not use
-    sparse.dok_matrix._update = lambda matrix, entries: matrix._dict.update(entries)  # gone from newer SciPy
-    sys.path.insert(0, str(folder))
-    from recbole.model.general_recommender.lightgcn import LightGCN as Theirs
-
     class DataSet:
         def num(self, field: str) -> int:
             return data.n_users if field == "user" else data.n_items
@@ -108,26 +88,14 @@ def recbole(data: Interactions, folder: Path) -> tuple[torch.nn.Module, Step]:
         **{"USER_ID_FIELD": "user", "ITEM_ID_FIELD": "item", "NEG_PREFIX": "neg_", "device": "cpu"},
         **{"embedding_size": FACTORS, "n_layers": LAYERS, "reg_weight": PENALTY, "require_pow": False},
     }
-    model = Theirs(config, DataSet())
+    model = _recbole.model("LightGCN", folder)(config, DataSet())
     return model, lambda users, items, unseen: model.calculate_loss({"user": users, "item": items, "neg_item": unseen})
-
-
-def epochs(model: torch.nn.Module, step: Step, batches: list[Triples]) -> Iterator[float]:
-    """Train for ever; each step of the iterator is one epoch, and gives its processor time in seconds."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
-    while True:
-        begin = process_time()
-        for batch in batches:
-            optimizer.zero_grad()
-            step(*batch).backward()
-            optimizer.step()
-        yield process_time() - begin
 
 
 def main() -> None:
     """Train all sides by turns, an epoch at a time."""
     arguments = parser(__doc__, repeats=4)
-    arguments.add_argument("--recbole", type=Path, default=FOLDER, help="folder with RecBole's package")
+    arguments.add_argument("--recbole", type=Path, default=_recbole.FOLDER, help="folder with RecBole's package")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
@@ -143,7 +111,10 @@ def main() -> None:
     }
     if theirs := peer("RecBole", lambda: recbole(data, options.recbole)):
         sides["RecBole"] = theirs
-    running = {name: epochs(*side, batches).__next__ for name, side in sides.items()}
+    running = {
+        name: epochs(torch.optim.Adam(model.parameters(), lr=0.005), step, batches).__next__
+        for name, (model, step) in sides.items()
+    }
     question = "LightGCN, an epoch, MovieLens-100K"
     times = turns(running, options.repeats)
     show_times(question, times)

@@ -7,10 +7,17 @@ users. All models come from one loop, ``combined``: main loss, penalty, diversit
 - ``ratings``: MovieLens, squared error, test pairs of folds 0, 1, 2 of ``k_fold(seed=0)``. Settings: whose groups, and
   the term; one of them with diversity too. Measures end in 0 or 1 for the group; ``change`` compares with the model
   without terms; ``gini@10`` is of the lists of the highest predictions.
+- ``whole``: two of these settings with the whole training part as one batch, a hundred steps.
+- ``plain``: the model without terms. ``value`` is its value gap, ``value by chance`` that with the groups shuffled
+  among the ratings of each item, mean of 20 times (setting ``gender``). Then a constant is added to all predictions
+  of each group, so that the training part's means are equal; ``change`` is what that does (settings: age, gender,
+  and each occupation against all others).
 - ``clicks``: BCE with negatives, ``random_split`` seeds 0, 1, 2. ``journey`` is Complete Journey: households with
   demographics, products that 80 of them bought or more; ``films`` is MovieLens. ``share 1`` is the share of
   exposure@10 that store brands get, or films outside the most rated tenth; ``deserved 1`` their share of training.
 - ``rerank``: the same, the model without terms, ``weight`` added to the scores of that group of items.
+- ``activity``: the same, the model without terms. ``gap`` is NDCG@10 of the second group minus that of the first,
+  ``within fifths`` the same among users who are about as active.
 """
 
 from __future__ import annotations
@@ -61,11 +68,13 @@ def combined(rows: Callable, loss: Callable, penalty: float, terms: Terms) -> lo
     return objective
 
 
-def fit(past: Interactions, seed: int, terms: Terms, *, clicks: bool, epochs: int) -> MatrixFactorization:
-    """The model of chapter 6 and its loop, with more terms in the loss."""
+def fit(
+    past: Interactions, seed: int, terms: Terms, *, clicks: bool, epochs: int, whole: bool = False
+) -> MatrixFactorization:
+    """The model of chapter 6 and its loop, with more terms in the loss; ``whole`` makes one batch of everything."""
     generator = torch.Generator().manual_seed(seed)
     columns = past.users, past.items, past.ratings
-    batches = loop.batches(*columns, batch_size=1024, generator=generator)
+    batches = loop.batches(*columns, batch_size=len(past) if whole else 1024, generator=generator)
 
     def with_negatives(batch: loop.Batch) -> loop.Batch:
         unseen = negatives.uniform(past, batch[0], NEGATIVES, generator=generator)
@@ -79,7 +88,7 @@ def fit(past: Interactions, seed: int, terms: Terms, *, clicks: bool, epochs: in
     else:
         objective, start = combined(lambda batch: batch, mse_loss, 0.11, terms), float(past.ratings.mean())
     module = MatrixFactorization(past.n_users, past.n_items, mean=start, seed=seed)
-    loop.fit(module, batches, objective, epochs=epochs, lr=0.01, decay=True)
+    loop.fit(module, batches, objective, epochs=epochs, lr=0.05 if whole else 0.01, decay=True)
     return module
 
 
@@ -101,17 +110,26 @@ def concentration(past: Interactions) -> Callable[..., torch.Tensor]:
 # ---- ratings ---------------------------------------------------------------------------------------------------
 
 
-def ratings(data: MovieLens) -> Iterator[dict]:
-    """Gaps of score and of error between groups of users, MovieLens, squared error."""
-    groups = {
+def groups_of(data: MovieLens) -> dict[str, torch.Tensor]:
+    """The group of each user: age, gender, and each occupation against all others."""
+    columns = {
         "age": data.users["age"] >= 35,
         "gender": data.users["gender"] == "F",
-        "healthcare": data.users["occupation"] == "healthcare",
+        **{name: data.users["occupation"] == name for name in sorted(data.users["occupation"].unique())},
     }
-    groups = {name: torch.tensor(column.to_numpy()).long() for name, column in groups.items()}
-    folds = [tuple(map(data.interactions, parts)) for parts in splits.k_fold(data.ratings, seed=0)][: len(SEEDS)]
+    return {name: torch.tensor(column.to_numpy()).long() for name, column in columns.items()}
+
+
+def folds_of(data: MovieLens) -> list[tuple[Interactions, Interactions]]:
+    """Training and test part of the first three folds."""
+    return [tuple(map(data.interactions, parts)) for parts in splits.k_fold(data.ratings, seed=0)][: len(SEEDS)]
+
+
+def ratings(data: MovieLens, plans: list = RATINGS, *, whole: bool = False) -> Iterator[dict]:
+    """Gaps of score and of error between groups of users, MovieLens, squared error."""
+    groups, folds = groups_of(data), folds_of(data)
     fitted, before = {}, {}
-    for name, term, weight, diversity in RATINGS:
+    for name, term, weight, diversity in plans:
         pooled = []
         for fold, (past, test) in zip(SEEDS, folds, strict=True):
             user_term = FairnessTerm("demographic_parity" if term == "none" else term, groups[name])
@@ -119,10 +137,11 @@ def ratings(data: MovieLens) -> Iterator[dict]:
             if weight:
                 terms["fairness"] = (weight, lambda module, *batch, term=user_term: term(*batch))
             key = (fold, diversity) if term == "none" else None
-            module = fitted.get(key) or fit(past, fold, terms, clicks=False, epochs=15)
+            epochs = 100 if whole else 15
+            module = fitted.get(key) or fit(past, fold, terms, clicks=False, epochs=epochs, whole=whole)
             if key:
                 fitted[key] = module
-            place = {"experiment": "ratings", "setting": f"{name}: {term}", "weight": weight}
+            place = {"experiment": "whole" if whole else "ratings", "setting": f"{name}: {term}", "weight": weight}
             place["diversity"] = diversity
             for part, side in (("", test), ("train ", past)):
                 for measure, value in rating_measures(module, side, groups[name]):
@@ -135,19 +154,78 @@ def ratings(data: MovieLens) -> Iterator[dict]:
             pooled.append((test.users, predicted, (predicted - test.ratings).square()))
         users, predicted, squared = (torch.cat(column) for column in zip(*pooled, strict=True))
         rows = groups[name][users]
-        found = {
-            "rmse gap": fairness.group_gap(squared, rows, users=users, root=True),
-            "score gap": fairness.group_gap(predicted, rows, users=users),
-        }
-        for measure, gap in found.items():
-            numbers = {"value": gap.difference, "low": gap.low, "high": gap.high}
-            yield place | {"seed": "all", "measure": measure} | numbers
+        found = both_gaps(predicted, squared, rows, users)
+        yield from pooled_rows(place, {measure: (gap.difference, gap.low, gap.high) for measure, gap in found.items()})
         if not weight and not diversity:
             before[name] = (found, squared)
             continue
-        for measure, change in changes(found, *before[name], squared, users).items():
-            value, low, high = change
-            yield place | {"seed": "all", "measure": measure, "value": value, "low": low, "high": high}
+        yield from pooled_rows(place, changes(found, *before[name], squared, users))
+
+
+def whole(data: MovieLens) -> Iterator[dict]:
+    """The value term with all ratings in one batch."""
+    yield from ratings(data, [("gender", "none", 0, 0), ("gender", "value", 1, 0)], whole=True)
+
+
+def plain(data: MovieLens) -> Iterator[dict]:
+    """The model without terms: what chance alone would give, and what equal means would cost."""
+    groups, folds = groups_of(data), folds_of(data)
+    modules = [fit(past, fold, {}, clicks=False, epochs=15) for fold, (past, _) in zip(SEEDS, folds, strict=True)]
+    place = {"experiment": "plain", "setting": "gender", "weight": 0, "diversity": 0}
+    for fold, module in zip(SEEDS, modules, strict=True):
+        for part, side in zip(("train ", ""), folds[fold], strict=True):
+            found = dict(rating_measures(module, side, groups["gender"]))
+            yield place | {"seed": fold, "measure": part + "value", "value": found["value"]}
+            shuffled = value_by_chance(module, side, groups["gender"])
+            yield place | {"seed": fold, "measure": part + "value by chance", "value": shuffled}
+    yield from shifts(groups, folds, modules)
+
+
+def both_gaps(predicted: torch.Tensor, squared: torch.Tensor, rows: torch.Tensor, users: torch.Tensor) -> dict:
+    """The gap of RMSE and of the mean prediction between two groups of rows."""
+    return {
+        "rmse gap": fairness.group_gap(squared, rows, users=users, root=True),
+        "score gap": fairness.group_gap(predicted, rows, users=users),
+    }
+
+
+def pooled_rows(place: dict, found: dict[str, tuple[float, float, float]]) -> Iterator[dict]:
+    """Rows of seed ``all``: value and interval of each measure."""
+    for measure, (value, low, high) in found.items():
+        yield place | {"seed": "all", "measure": measure, "value": value, "low": low, "high": high}
+
+
+def shifts(groups: dict, folds: list, modules: list[MatrixFactorization]) -> Iterator[dict]:
+    """Close the gap of the means of each grouping by two constants, found on the training part; what it changes."""
+    for name, codes in groups.items():
+        pooled = []
+        for (past, test), module in zip(folds, modules, strict=True):
+            own, rows = (module.predict(past.users, past.items), codes[past.users])
+            shift = torch.stack([own.mean() - own[rows == group].mean() for group in (0, 1)])
+            plain = module.predict(test.users, test.items)
+            pooled.append((test.users, test.ratings, plain, plain + shift[codes[test.users]]))
+        users, actual, *both = (torch.cat(column) for column in zip(*pooled, strict=True))
+        both = [predicted.clamp(1, 5) for predicted in both]
+        old, new = (both_gaps(p, (p - actual).square(), codes[users], users) for p in both)
+        place = {"experiment": "plain", "setting": name, "weight": 0, "diversity": 0}
+        found = {measure: (gap.difference, gap.low, gap.high) for measure, gap in old.items()}
+        found |= changes(new, old, (both[0] - actual).square(), (both[1] - actual).square(), users)
+        found["people 1"] = (int(codes.sum()), math.nan, math.nan)
+        yield from pooled_rows(place, found)
+
+
+def value_by_chance(module: MatrixFactorization, part: Interactions, user_groups: torch.Tensor) -> float:
+    """The value gap that the same predictions would have if nobody's group mattered, mean of 20 shuffles."""
+    predicted, rows = module.predict(part.users, part.items).clamp(1, 5), user_groups[part.users]
+    generator, found = torch.Generator().manual_seed(0), []
+    by_item = part.items.argsort(stable=True)
+    for _ in range(20):
+        order = torch.rand(len(part), generator=generator).argsort()
+        order = order[part.items[order].argsort(stable=True)]  # an item's rows together, in random order
+        shuffled = torch.empty_like(rows)
+        shuffled[by_item] = rows[order]
+        found.append(regularizers.estimation_gap(predicted, part.ratings, part.items, shuffled, "value").item())
+    return float(np.mean(found))
 
 
 def rating_measures(module: MatrixFactorization, part: Interactions, user_groups: torch.Tensor) -> Iterator:
@@ -197,6 +275,12 @@ class World(NamedTuple):
     main: str
     item_groups: list[torch.Tensor]
     epochs: int
+
+    @property
+    def activity(self) -> np.ndarray:
+        """How many items each user has, ``(n_users,)``: the two parts of any seed together."""
+        past, test = self.parts[0]
+        return np.bincount(torch.cat([past.users, test.users]), minlength=past.n_users)
 
 
 def journey() -> World:
@@ -351,12 +435,50 @@ def click_rows(place: dict, world: World, models: list) -> Iterator[dict]:
         yield place | {"seed": "all", "measure": measure, "value": value, "low": low, "high": high}
 
 
+def within_fifths(
+    values: np.ndarray, groups: np.ndarray, activity: np.ndarray, samples: int = 2000
+) -> tuple[float, float, float]:
+    """The gap between groups 1 and 0 inside each fifth of activity, weighed by group 1, with a 95 % interval.
+
+    People are resampled within their group, as in ``group_gap``.
+    """
+    fifth = pd.qcut(activity, 5, labels=False)
+    rng, sums = np.random.default_rng(0), []
+    for group in (0, 1):
+        own = np.flatnonzero(groups == group)
+        drawn = own[np.vstack([np.arange(len(own)), rng.integers(0, len(own), (samples, len(own)))])]
+        inside = fifth[drawn][:, :, None] == np.arange(5)  # (1 + samples, people, 5); the first is what was found
+        sums.append([inside.sum(axis=1), np.einsum("spf,sp->sf", inside, values[drawn])])
+    (n_0, total_0), (n_1, total_1) = sums
+    gaps = ((total_1 / n_1 - total_0 / n_0) * n_1).sum(axis=1) / n_1.sum(axis=1)
+    return (float(gaps[0]), *np.quantile(gaps[1:], (0.025, 0.975)))
+
+
+def activity(data: MovieLens) -> Iterator[dict]:
+    """Gaps of list quality as they are, and among users who are about as active; the model without terms."""
+    for name, world in (("journey", journey()), ("films", films(data))):
+        quality = []
+        for seed, (past, test) in enumerate(world.parts):
+            model = click_model(world, seed, "none", 0, 0)
+            quality.append(measure_lists_per_user(model, past, test)["ndcg@10"].reindex(past.user_ids).to_numpy())
+        place = {"experiment": "activity", "setting": name, "weight": 0, "diversity": 0}
+        for key, (first, second) in world.compared.items():
+            for seed, values in [*enumerate(quality), ("all", pd.DataFrame(quality).mean().to_numpy())]:
+                kept = np.isin(world.user_groups[key], (first, second)) & ~np.isnan(values)
+                two = (world.user_groups[key].numpy()[kept] == second).astype(int)
+                gap = fairness.group_gap(values[kept], two)
+                found = {f"gap {key}": (gap.difference, gap.low, gap.high)}
+                found[f"gap {key} within fifths"] = within_fifths(values[kept], two, world.activity[kept])
+                for measure, (value, low, high) in found.items():
+                    yield place | {"seed": seed, "measure": measure, "value": value, "low": low, "high": high}
+
+
 BEFORE: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # the model without terms, to which the others are compared
-PARTS = {part.__name__: part for part in (ratings, clicks)}
+PARTS = {part.__name__: part for part in (ratings, whole, plain, clicks, activity)}
 
 
 def main(wanted: list[str]) -> None:
-    """Run the named experiments, both when none is named: about ten minutes alone."""
+    """Run the named experiments, all when none is named: about a quarter of an hour alone."""
     data, rows = movielens(), []
     for name in wanted or PARTS:
         for row in PARTS[name](data):

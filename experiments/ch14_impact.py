@@ -3,7 +3,12 @@
 ``loop``: 500 users, 500 items, 50 rounds; ``results/ch14_impact.csv`` holds the means over the last ten rounds
 (``worth a
 round`` over all of them). Seeds are worlds: each policy of a seed meets the same people with the same moods. The
-regularization of EASE and the factors of ALS were not tuned; ``settings`` says what other choices do.
+regularization of EASE and the factors of ALS were not tuned; ``settings`` says what other choices do. ``exploration``
+and ``diversity`` turn the knob of a remedy at appetite 1, ``remedies`` has the appetite as its knob.
+
+    python experiments/ch14_impact.py                         everything
+    python experiments/ch14_impact.py remedies satisfaction   these experiments of the loop only; the other rows stay
+    python experiments/ch14_impact.py market                  that table only
 
 ``market``: who makes bait, when an item earns by takes (advertising), by satisfied takes, or a mixture; smaller
 worlds. Each season the share of bait in the catalogue follows what bait earned in the last one;
@@ -61,6 +66,8 @@ def models(world: World) -> dict[str, Callable[[], object]]:
 FIXED = {"random": RandomSlates(), "engagement oracle": Oracle(), "satisfaction oracle": Oracle("satisfaction")}
 EVERYONE = [*FIXED, "popularity", "ease", "content"]
 REMEDIED = ["popularity", "ease", "content"]
+REMEDIES = [(name, {"exploration": share}) for name in REMEDIED for share in (0.1, 0.5)]
+REMEDIES += [("ease", {"diversity": 0.3}), ("content", {"diversity": 0.9})]
 
 
 def plan() -> Iterator[tuple[str, str, float, dict, dict]]:
@@ -73,7 +80,10 @@ def plan() -> Iterator[tuple[str, str, float, dict, dict]]:
         yield "exploration", name, share, {}, {"exploration": share}
     for weight, name in product((0.3, 0.6, 0.9), REMEDIED[1:]):
         yield "diversity", name, weight, {}, {"diversity": weight}
-    for k, name in product((0.0, 1.0, 2.0), REMEDIED[1:]):
+    for k, (name, remedy) in product((0.0, 0.5, 2.0), REMEDIES):  # at 1 they stand above
+        (knob, value), *_ = remedy.items()
+        yield "remedies", f"{name}, {knob} {value:g}", k, {"appetite": k}, remedy
+    for k, name in product((0.0, 0.5, 1.0, 2.0), REMEDIED[1:]):
         yield "satisfaction", name, k, {"appetite": k}, {"objective": "satisfaction"}
     for pull in (0.0, 0.5, 1.0, 2.0):
         knobs = {"appetite": 0.0, "bait_share": 0.2, "bait_pull": pull}
@@ -86,7 +96,8 @@ def plan() -> Iterator[tuple[str, str, float, dict, dict]]:
 
 def policy(name: str, world: World, knobs: dict) -> Policy:
     """The policy of a row."""
-    return FIXED.get(name) or Retrained(models(world)[name.removesuffix(", satisfaction")], **knobs)
+    known = models(world)
+    return FIXED.get(name) or Retrained(known.get(name) or known[name.partition(", ")[0]], **knobs)
 
 
 def summary(run: Run) -> dict[str, float]:
@@ -95,9 +106,11 @@ def summary(run: Run) -> dict[str, float]:
     return ends | {"worth a round": run.satisfaction.mean().item(), "alike": run.alike(), "gini": run.gini()}
 
 
-def loop() -> Iterator[dict]:
-    """All rows of ``results/ch14_impact.csv``."""
+def loop(wanted: list[str]) -> Iterator[dict]:
+    """Rows of ``results/ch14_impact.csv``: of the experiments that are named, of all when none is."""
     for experiment, name, value, world_knobs, policy_knobs in plan():
+        if wanted and experiment not in wanted:
+            continue
         for seed in SEEDS:
             world = FeedbackLoop(seed=seed, **world_knobs)
             found = summary(world.run(policy(name, world.world, policy_knobs)))
@@ -142,7 +155,7 @@ FACTORS = 8
 def judge(past: Interactions, test: Interactions, added: torch.Tensor | None) -> dict[str, float]:
     """Disagreement of the predictions for real users, over all films and over those with 20 ratings, and the error."""
     everyone = past if added is None else with_accounts(past, added)
-    model = ALS(FACTORS, biases=False).fit(everyone)
+    model = ALS(FACTORS, 0.14, iterations=20, weighted=True, biases=False, seed=0).fit(everyone)
     scores = model.score(torch.arange(past.n_users))
     often = torch.bincount(past.items, minlength=past.n_items) >= 20
     error = model.predict(test.users, test.items).clamp(1, 5) - test.ratings
@@ -176,13 +189,20 @@ def antidotes() -> Iterator[dict]:
 def main(wanted: list[str]) -> None:
     """Run the named parts, all when none is named: about fifteen minutes alone."""
     course_utils.setup(threads=1)
-    if not wanted or "loop" in wanted:
+    tables = {
+        "market": (market, "ch14_impact_market", ["objective", "pay", "seed", "season"]),
+        "antidote": (antidotes, "ch14_impact_antidote", ["kind", "accounts", "fold"]),
+    }
+    inside = [name for name in wanted if name not in tables]
+    unknown = set(inside) - {row[0] for row in plan()}
+    if unknown:
+        raise SystemExit(f"unknown part(s) {sorted(unknown)}")
+    if inside or not wanted:
         keys = ["experiment", "policy", "knob", "seed", "measure"]
-        write("ch14_impact", pd.DataFrame(loop()), keys=keys)
-    if not wanted or "market" in wanted:
-        write("ch14_impact_market", pd.DataFrame(market()), keys=["objective", "pay", "seed", "season"])
-    if not wanted or "antidote" in wanted:
-        write("ch14_impact_antidote", pd.DataFrame(antidotes()), keys=["kind", "accounts", "fold"])
+        write("ch14_impact", pd.DataFrame(loop(inside)), keys=keys, keep_others=True)
+    for name, (rows, table, keys) in tables.items():
+        if name in wanted or not wanted:
+            write(table, pd.DataFrame(rows()), keys=keys)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ the fold: descriptions
 - ``ann``: recall@10 of approximate neighbours against the share of distances computed, over the films and over the
   products of the Complete Journey. seed is how far the search looks.
 - ``bandits``: mean reward of bandits on replayed and on real choices; seed is the run.
+- ``dial``: mean reward of the first so many real choices, by how widely a bandit explores; seed is the run.
+- ``coins``: the same films as coins that are the same for everybody, all on offer at each step or pools of ten: what
+  was lost a step against the best film on offer; seed is the run.
 - ``logs``: off-policy estimates of five policies from the logs of a sixth, against the truth: mean and root mean
   squared error over 200 logs of 3,000 steps.
 - ``long run``: policies inside the feedback loop of chapter 14; seed is the loop's.
@@ -23,6 +26,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -65,6 +69,32 @@ BANDITS: dict[str, Callable[[int], bandits.Bandit]] = {
     "LinUCB, greedy": lambda d: bandits.LinUCB(RUNS, 50, d, 0.0),
     "LinUCB 0.1": lambda d: bandits.LinUCB(RUNS, 50, d, 0.1),
     "LinUCB 1": lambda d: bandits.LinUCB(RUNS, 50, d, 1.0),
+}
+HORIZONS = (500, 1_000, 2_000, 5_000, 10_000, 20_000)
+
+
+class Narrowed(bandits.Thompson):
+    """Thompson sampling whose draws are pulled towards their means: width 1 is the draw itself, 0 the mean alone."""
+
+    def __init__(self, runs: int, arms: int, width: float) -> None:
+        super().__init__(runs, arms)
+        self.width = width
+
+    def values(
+        self, generator: np.random.Generator, pools: np.ndarray, contexts: bandits.Contexts = None
+    ) -> np.ndarray:
+        """Mean plus a share of what the draw differs from it."""
+        counts, sums = self._of(pools)
+        mean = (1 + sums) / (2 + counts)
+        return mean + self.width * (super().values(generator, pools) - mean)
+
+
+DIAL: dict[str, Callable[[int], bandits.Bandit]] = {
+    "greedy": lambda d: bandits.EpsilonGreedy(RUNS, 50, 0.0),
+    "epsilon 0.1": lambda d: bandits.EpsilonGreedy(RUNS, 50, 0.1),
+    **{f"UCB1, {c:g}": lambda d, c=c: bandits.UCB1(RUNS, 50, c) for c in (0.02, 0.1, 0.5, 2.0)},
+    **{f"Thompson, {w:g}": lambda d, w=w: Narrowed(RUNS, 50, w) for w in (0.0, 0.25, 0.5, 1.0)},
+    **{f"LinUCB, {a:g}": lambda d, a=a: bandits.LinUCB(RUNS, 50, d, a) for a in (0.0, 0.1, 0.3, 1.0)},
 }
 
 
@@ -195,12 +225,17 @@ def journey_vectors(queries: int = 500) -> tuple[np.ndarray, np.ndarray]:
     return households.astype(np.float32), normalize(svd.components_.T).astype(np.float32)
 
 
-def bandit() -> Iterator[Row]:
-    """Bandits on logs that chance wrote, and on the choices themselves."""
+def film_arms() -> tuple[RatedArms, np.ndarray]:
+    """Films as arms, and what a bandit knows of each user."""
     data = movielens()
     everything = data.interactions(data.ratings)
     world = rated_arms(everything)
-    contexts = user_contexts(everything, world)
+    return world, user_contexts(everything, world)
+
+
+def bandit() -> Iterator[Row]:
+    """Bandits on logs that chance wrote, and on the choices themselves."""
+    world, contexts = film_arms()
     log = uniform_log(world, RUNS, STEPS, seed=0)
     short = UniformLog(world, log.users[:, : STEPS // 10], log.pools[:, : STEPS // 10], log.arms[:, : STEPS // 10])
     for name, make in BANDITS.items():
@@ -213,12 +248,41 @@ def bandit() -> Iterator[Row]:
             yield "bandits", name, run, "real", real.mean[run]
 
 
+def dial() -> Iterator[Row]:
+    """How widely to explore, and for how long: real choices, up to a long horizon."""
+    world, contexts = film_arms()
+    log = uniform_log(world, RUNS, STEPS, seed=0)
+    for name, make in DIAL.items():
+        x = contexts if name.startswith("LinUCB") else None
+        got = replay(make(contexts.shape[1]), log, x, seed=1, online=True).rewards.cumsum(axis=1)
+        for run, steps in product(range(RUNS), HORIZONS):
+            yield "dial", name, run, f"first {steps}", got[run, steps - 1] / steps
+
+
+def coins() -> Iterator[Row]:
+    """Films as coins: what is lost when all are on offer at each step, and in pools of ten that change."""
+    data = movielens()
+    world = rated_arms(data.interactions(data.ratings))
+    chances = np.nanmean(world.rewards, axis=0)
+    offers = {
+        "all on offer": np.broadcast_to(np.arange(len(chances)), (RUNS, STEPS, len(chances))),
+        "pools of ten": uniform_log(world, RUNS, STEPS, seed=0).pools,
+    }
+    for (offer, pools), name in product(offers.items(), ("greedy", "Thompson, 0", "Thompson, 1")):
+        bandit, generator, rows = DIAL[name](0), np.random.default_rng(1), np.arange(RUNS)
+        lost = np.empty((RUNS, STEPS))
+        for step in range(STEPS):
+            pool = pools[:, step]
+            arms = pool[rows, bandit.values(generator, pool).argmax(axis=1)]
+            bandit.update(arms, generator.random(RUNS) < chances[arms])
+            lost[:, step] = chances[pool].max(axis=1) - chances[arms]
+        for run, steps in product(range(RUNS), HORIZONS):
+            yield "coins", f"{name}, {offer}", run, f"first {steps}", lost[run, :steps].mean()
+
+
 def logs() -> Iterator[Row]:
     """Five policies judged from the logs of a sixth, on people of whom no policy and no model has learned."""
-    data = movielens()
-    everything = data.interactions(data.ratings)
-    world = rated_arms(everything)
-    contexts = user_contexts(everything, world)
+    world, contexts = film_arms()
     learned_from = np.arange(len(world.users)) % 2 == 0
     predicted = ridge_rewards(world, contexts, learned_from)[~learned_from]
     loved = np.nanmean(world.rewards[learned_from], axis=0)
@@ -294,6 +358,8 @@ PARTS = {
     "cold": cold,
     "ann": approximate,
     "bandits": bandit,
+    "dial": dial,
+    "coins": coins,
     "logs": logs,
     "long run": long_run,
 }

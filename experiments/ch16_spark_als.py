@@ -48,7 +48,7 @@ def main() -> None:
         train, test = data.interactions(past), data.interactions(future)
         predicted = {"MLlib": mllib(session, past, future)}
         for name, biases in (("ours without biases", False), ("ours", True)):
-            model = ALS(**SETTING, biases=biases).fit(train)
+            model = ALS(**SETTING, weighted=True, biases=biases).fit(train)
             predicted[name] = pd.Series(model.predict(test.users, test.items).numpy())
         for name, values in predicted.items():
             error = (

@@ -9,6 +9,7 @@ import matplotlib as mpl
 mpl.use("svg")
 
 import matplotlib.pyplot as plt
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
@@ -25,10 +26,18 @@ TINTS = {
 }
 
 
+def lettering() -> dict[str, object]:
+    """Settings of matplotlib for words in the typeface of the plots, drawn as shapes."""
+    fonts = Path(__file__).resolve().parents[1] / "src/course_utils/notebook/fonts"
+    for file in sorted(fonts.glob("*.ttf")):
+        font_manager.fontManager.addfont(file)
+    return {"svg.hashsalt": "course", "svg.fonttype": "path", "font.family": ["Inter of the book", "DejaVu Sans"]}
+
+
 def canvas(width: float, height: float) -> Axes:
     """An empty white drawing of so many inches; coordinates are inches from the lower left corner."""
     plt.rcdefaults()
-    plt.rcParams.update({"svg.hashsalt": "course", "svg.fonttype": "path", "font.family": "DejaVu Sans"})
+    plt.rcParams.update(lettering())
     figure = plt.figure(figsize=(width, height), facecolor=PAPER)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import yaml
+from _draw import lettering
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
@@ -25,7 +26,7 @@ LABELS = {
     "evaluate": ("Evaluate", "error, ranking, spread"),
     "figure": ("Figure", "what it says"),
 }
-WIDTH, HEIGHT = 9.94, 5.62  # inches
+WIDTH, TOP, HEIGHT = 9.94, 5.62, 7.22  # inches; the upper edge, and how far down the map goes
 
 
 def box(ax: Axes, x: float, y: float, width: float, height: float, *, face: str, edge: str) -> None:
@@ -71,11 +72,12 @@ def draw_part(ax: Axes, part: dict, needs: dict, x: float, y: float, width: floa
 def draw(parts: list[dict], needs: dict[int, list[int]]) -> Figure:
     """The whole map."""
     figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white")
-    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, HEIGHT), aspect="equal")
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(TOP - HEIGHT, TOP), aspect="equal")
     ax.axis("off")
     draw_way(ax)
-    width, gap, top = 3.083, 0.145, 4.42
-    for row in (parts[:3], parts[3:]):
+    gap, top = 0.145, 4.42
+    for row in (parts[:3], parts[3:6], parts[6:]):
+        width = (WIDTH - 0.4 - gap * (len(row) - 1)) / len(row)
         height = 1.02 + 0.285 * max(len(part["chapters"]) for part in row)
         for column, part in enumerate(row):
             draw_part(ax, part, needs, 0.2 + column * (width + gap), top - height, width, height)
@@ -90,7 +92,7 @@ def main() -> None:
     # a test reads the description to see whether the drawing is still that of the plan
     described = "; ".join(f"{number} {title}" for part in parts for number, title in part["chapters"].items())
     facts = {"Date": None, "Creator": None, "Title": "Map of the book", "Description": described}
-    with mpl.rc_context({"svg.hashsalt": "book_map", "svg.fonttype": "path", "font.family": "DejaVu Sans"}):
+    with mpl.rc_context(lettering()):
         draw(parts, plan["needs"]).savefig(HERE / "book_map.svg", format="svg", metadata=facts)
 
 

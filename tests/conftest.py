@@ -30,3 +30,19 @@ def movielens():
         return data.load_movielens()
     except errors.DataError as error:
         pytest.skip(f"MovieLens-100K is not to be had: {str(error).splitlines()[0]}")
+
+
+@pytest.fixture
+def fold(movielens):
+    """Training and test part of the first fold, for ratings."""
+    from course_utils.data import splits
+
+    return tuple(map(movielens.interactions, next(splits.k_fold(movielens.ratings, seed=0))))
+
+
+@pytest.fixture
+def split(movielens):
+    """Training and test part of the first split, for lists."""
+    from course_utils.data import splits
+
+    return tuple(map(movielens.interactions, splits.random_split(movielens.ratings, seed=0)))

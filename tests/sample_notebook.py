@@ -89,6 +89,7 @@ def chart(bar=2.0, label=".27", marker=3.0, shift=0.0):
 
 
 NEEDS = "**Prerequisites.** Chapter 0, Python 3.11.\n\n## 3.1 Lists"
+ASKED = "guess = None  # films\nasked = predict('hits', guess, unit='films')"
 CITED = "Others found 0.77 ([A (2020)](https://doi.org/10.1000/abc.1))."
 
 
@@ -114,13 +115,20 @@ def good(root, name=f"notebooks/{NAME}"):
         markdown(title, "slide"),  # 1
         code(home.bootstrap, "remove-cell"),  # 2
         code("import torch\n\nimport course_utils\n\ncourse_utils.setup()"),  # 3
-        markdown(NEEDS, "slide", text="Half is 0.50."),  # 4
+        markdown(NEEDS, "slide", text="Half is 0.50.", notes="Ask."),  # 4
         code("print(0.5, 6.3)", stdout("0.5 6.3\n")),  # 5
         markdown(f"Half is 0.5, and $x = 0.25$. {CITED}"),  # 6
         code("figure(fig, alt='...')", picture, "-"),  # 7
         code("raise ValueError('k: got 0')", failed, "raises-exception"),  # 8
         markdown("### Details\n\nSee [B (2019)](https://arxiv.org/abs/1906.00091v2).\n\n## 3.2 Exercises"),  # 9
         markdown("## 3.3 Recap\n\nYou can tell a good list from a bad one."),  # 10
+        markdown("**Predict before you run.** How many?", "slide", notes="Ask."),  # 11
+        code(ASKED, "predict"),  # 12
+        code("asked.outcome(3)", "came-out", "fragment"),  # 13
+        markdown("**Change this.** Watch the list.\n\n### Clinic: a bad list"),  # 14
+        *(code(f"{name} = 1  # Change this: 2, 3") for name in "abc"),  # 15 to 17
+        code('check("03clinic1", hits=None)'),  # 18
+        code("hits = 4", "repair"),  # 19
     ]
     return nbformat.reads(execute.dumps(v4.new_notebook(cells=cells)), as_version=4)
 

@@ -13,14 +13,14 @@ from course_utils.data.interactions import Interactions
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))
 
-import ch17_evidence as evidence  # noqa: E402 - scripts of experiments/, no package
-import ch17_published as published  # noqa: E402
+import ch20_evidence as evidence  # noqa: E402 - scripts of experiments/, no package
+import ch20_published as published  # noqa: E402
 
 PAGE = ROOT / "book" / "evidence.md"
 
 
 def test_the_table_is_what_the_script_holds():
-    committed = pd.read_csv(ROOT / "results" / "ch17_published.csv", keep_default_na=False)
+    committed = pd.read_csv(ROOT / "results" / "ch20_published.csv", keep_default_na=False)
     assert committed.to_dict("records") == [{k: row[k] for k in committed} for row in published.rows()]
 
 
@@ -41,9 +41,10 @@ def test_the_page_types_no_decimal():
     assert not re.findall(r"\d\.\d", text)
 
 
-def test_the_split_of_recommenders_by_hand():
+@pytest.mark.parametrize("split", [evidence.stratified, evidence.numbered])
+def test_the_splits_of_recommenders_by_hand(split):
     ratings = pd.DataFrame({"user_id": [1] * 4 + [2] * 5, "item_id": range(9)})
-    train, test = evidence.stratified(ratings)
+    train, test = split(ratings)
     assert sorted([*train.index, *test.index]) == list(range(9))
     assert train.groupby("user_id").size().tolist() == [3, 4]  # 0.75 of 4; 3.75 of 5, rounded
 
@@ -60,7 +61,8 @@ def test_sar_by_hand():
 
 
 def test_sar_is_reproduced_to_all_decimals():
-    rows = pd.read_csv(ROOT / "results" / "ch17_evidence.csv").set_index("model")
-    theirs = pd.DataFrame(published.rows()).query("source == 'recommenders' and model == 'SAR'")
-    for measure, value in zip(theirs["measure"], theirs["value"], strict=True):
-        assert rows.loc["SAR, rebuilt", measure] == pytest.approx(value, abs=1e-9)
+    rows = pd.read_csv(ROOT / "results" / "ch20_evidence.csv").set_index(["protocol", "model"]).sort_index()
+    theirs = pd.DataFrame(published.rows()).query("model == 'SAR'")
+    assert set(theirs["source"]) == {"recommenders", "recommenders 2026"}
+    for row in theirs.itertuples():
+        assert rows.loc[(row.source, "SAR, rebuilt"), row.measure].item() == pytest.approx(row.value, abs=1e-9)

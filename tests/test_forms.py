@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from shared import refusals
 
 from course_utils import ranking
 from course_utils.data import splits
@@ -68,14 +69,6 @@ class TestCounts:
             COUNTS[name](wrong)
 
 
-def test_counts_by_hand():
-    check_counts(0, 3, a=0, b=np.int8(3))
-    with pytest.raises(InputError, match=r"b: got 4, expected a whole number in 0..3"):
-        check_counts(0, 3, a=0, b=4)
-    with pytest.raises(InputError, match=r"k: got 1000000000000, expected a whole number in 1..2"):
-        metrics.ndcg_at_k(LISTS, RELEVANT, 10**12)
-
-
 FORMS = [list, tuple, np.array, torch.tensor, pd.Series]
 FORMS += [lambda c: np.array(c, np.uint8), lambda c: np.array(c, float)]
 MODEL = BiasModel().fit(DATA)
@@ -100,10 +93,6 @@ class TestCodes:
             CODES[name](wrong)
 
 
-def test_a_series_counts_from_its_first_row():
-    assert check_codes(pd.Series([2, 1], index=[7, 5]), 3, "users").tolist() == [2, 1]
-
-
 def test_counts_are_scores():
     popularity = SimpleNamespace(score=lambda users: torch.bincount(DATA.items, minlength=4).repeat(len(users), 1))
     items, scores = protocol.recommend(popularity, [0, 1], 3, DATA)
@@ -115,16 +104,6 @@ def test_counts_are_scores():
     assert ranking.dpp(whole, torch.eye(3), 2).tolist() == [[0, 1]]
 
 
-TEXT_IDS = r"unknown id\(s\) \[0, 1, 2\] of type integer.* of type string"
-WRONG_IDS = [(["0", "1", "2"], TEXT_IDS), (pd.Index(["a", "b", "c"]), TEXT_IDS)]
-
-
-@pytest.mark.parametrize(("ids", "said"), [*WRONG_IDS, (TABLE[["user_id"]], "user_ids: got a DataFrame")])
-def test_ids_of_another_type_than_the_table(ids, said):
-    with pytest.raises(InputError, match=said):
-        Interactions.from_frame(TABLE, user_ids=ids)
-
-
 def test_rules_of_a_part_of_the_sets():
     lines = pd.DataFrame({"basket_id": [1, 1, 2, 2, 3], "product_id": [10, 11, 10, 11, 12]})
     sets = association_rules.frequent_itemsets(basket_interactions(lines), 0.3)
@@ -134,14 +113,6 @@ def test_rules_of_a_part_of_the_sets():
 
 
 ITEMS = pd.DataFrame({"title": ["Alpha", "Beta"], "year": [1990, 1991], "genres": ["Drama", "War"]})
-NO_WORDS = [("titles", "title", ["The", "Of"]), ("genres", "genres", ""), ("years", "year", None)]
-
-
-@pytest.mark.parametrize(("part", "column", "value"), NO_WORDS)
-def test_items_without_words(part, column, value):
-    said = f"items, {part}: got no word of any item, expected words, or {part}=0"
-    with pytest.raises(InputError, match=said):
-        item_features(ITEMS.assign(**{column: value}))
 
 
 @pytest.mark.parametrize("change", [{"title": ["Alpha", None]}, {"genres": ["Drama", None]}])
@@ -156,9 +127,13 @@ TABLES = [
     (basket_interactions, pd.DataFrame({"basket_id": [1], "product_id": [2]}), "product_id"),
     (Interactions.from_frame, TABLE, "rating"),
 ]
-
-
-@pytest.mark.parametrize(("call", "table", "name"), TABLES)
-def test_the_same_column_twice(call, table, name):
-    with pytest.raises(InputError, match=f"2 columns '{name}'"):
-        call(pd.concat([table, table[[name]]], axis=1))
+NO_WORDS = [("titles", "title", ["The", "Of"]), ("genres", "genres", ""), ("years", "year", None)]
+TEXT_IDS = r".*unknown id\(s\) \[0, 1, 2\] of type integer.* of type string"
+test_refusals = refusals(
+    *((f".*2 columns '{name}'", call, pd.concat([table, table[[name]]], axis=1)) for call, table, name in TABLES),
+    *((f"items, {p}: got no word .* or {p}=0", item_features, ITEMS.assign(**{c: x})) for p, c, x in NO_WORDS),
+    *((TEXT_IDS, Interactions.from_frame, TABLE, {"user_ids": ids}) for ids in (["0", "1", "2"], pd.Index([*"abc"]))),
+    ("b: got 4, expected a whole number in 0..3", check_counts, 0, 3, {"a": 0, "b": 4}),
+    ("k: got 1000000000000, expected a whole number in 1..2", metrics.ndcg_at_k, LISTS, RELEVANT, 10**12),
+    ("user_ids: got a DataFrame", Interactions.from_frame, TABLE, {"user_ids": TABLE[["user_id"]]}),
+)

@@ -23,15 +23,11 @@ def test_both_pandas_give_the_same(path):
     assert faults(path.read_text()) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ('x.str.get_dummies("|").drop(columns="")', [GENRE]),
-        ("x.str.get_dummies().to_numpy()", [GENRE]),
-        (r"x.str.get_dummies(\"|\").drop(columns=\"\", errors=\"ignore\")", []),
-        ("x.value_counts().index[:2000]", [CUT]),
-        ("x.value_counts(sort=False).nlargest(2000).index", []),
-    ],
-)
+PLANTED = [('x.str.get_dummies("|").drop(columns="")', [GENRE]), ("x.str.get_dummies().to_numpy()", [GENRE])]
+PLANTED += [(r"x.str.get_dummies(\"|\").drop(columns=\"\", errors=\"ignore\")", [])]
+PLANTED += [("x.value_counts().index[:9]", [CUT]), ("x.value_counts(sort=False).nlargest(9).index", [])]
+
+
+@pytest.mark.parametrize(("text", "found"), PLANTED)
 def test_a_fault_is_seen(text, found):
     assert faults(text) == found

@@ -62,16 +62,14 @@ def external_loads(site):
     found = [(path, each) for path in html_files(site) for each in read(path).loads if EXTERNAL.match(each)]
     for path in sorted(site.rglob("*.css")):
         text = path.read_text(encoding="utf-8")
-        found += [
-            (path, each) for each in re.findall(r"""(?:@import\s+|url\()\s*["']?((?:https?:)?//[^"')\s]+)""", text)
-        ]
+        found += [(path, each) for each in IN_STYLES.findall(text)]
     return [f"{path.relative_to(site)}: {address}" for path, address in found]
 
 
 def wrong_badges(site, root=ROOT):
     """Links to Colab that name another repository or release than `_config.yml`, or a notebook that is not there."""
     repository = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    start = f"{COLAB}{urlsplit(repository['url']).path.strip('/')}/blob/{repository['branch']}/"
+    start = f"{COLAB}{urlsplit(repository['url']).path.strip('/')}/blob/(student-)?{re.escape(repository['branch'])}/"
     found = [(path, link) for path in html_files(site) for link in read(path).links if link.startswith(COLAB)]
-    right = {link for _, link in found if link.startswith(start) and (root / link.removeprefix(start)).is_file()}
+    right = {link for _, link in found if re.match(start, link) and (root / re.sub(start, "", link)).is_file()}
     return [f"{path.relative_to(site)}: {link}" for path, link in found if link not in right]

@@ -9,7 +9,7 @@ from nbformat.v4 import new_notebook
 from pages import ROOT
 from sample_notebook import markdown, write
 
-from tools.book.sections import SECTION_SIGN, fill_page, find_chapters, read_plan, read_sections, slug
+from tools.book.sections import SECTION_SIGN, by_letter, fill_page, find_chapters, read_plan, read_sections, slug
 from tools.notebooks import execute
 from tools.notebooks.prose import read_works, typed_numbers, without_code, wrong_citations
 
@@ -115,6 +115,12 @@ def test_each_term_is_taught_where_the_glossary_says():
     assert not wrong, "\n".join(wrong)
 
 
+def test_a_glossary_gets_a_heading_for_each_letter():
+    made = by_letter("# G\n\n:::{glossary}\na\n  x\n\nA b\n  y\n\nc\n  z\n:::\n")
+    first, second = (f":::{{glossary}}\n{entries}\n:::" for entries in ("a\n  x\n\nA b\n  y", "c\n  z"))
+    assert made == f"# G\n\n{{.letters}}\n[A](#a) [C](#c)\n\n## A\n\n{first}\n\n## C\n\n{second}\n"
+
+
 def test_glossary_is_sorted_and_says_each_term_once():
     first = [re.sub(r"[^a-z0-9 ]", "", re.sub("[-–]", " ", terms[0].lower())) for terms, _ in glossary()]
     every = [term.lower() for terms, _ in glossary() for term in terms]
@@ -160,7 +166,7 @@ def test_instructors_find_each_chapter():
     plan = re.search(r"## Fourteen weeks(.*?)\n## ", text, re.DOTALL)
     assert len(re.findall(r"(?m)^\| \d+ \|", plan[1])) == 14
     for number, notebook in find_chapters(ROOT).items():
-        assert f"§{number}" in plan[1] or number == 17, f"the plan has no week for chapter {number}"
+        assert f"§{number}" in plan[1] or number == 20, f"the plan has no week for chapter {number}"
         part = re.search(rf"(?m)^### Chapter {number}, ([^\n]*)$(.*?)(?=^###? )", text, re.DOTALL)
         assert part[1] == read_sections(ROOT)[str(number)].title, notebook
         assert f"<!-- deck {number} -->" in part[2]

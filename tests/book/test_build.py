@@ -1,14 +1,19 @@
 """The book builds without a warning, and what must be a warning is one."""
 
+import json
 import re
 import shutil
 
 import nbformat
+import pandas as pd
+import pytest
 import sample_notebook as sample
+from bs4 import BeautifulSoup
 from pages import COLAB, ROOT, dead_links, external_loads, html_files, pages_of_toc, read, wrong_badges
 
 from tools.book.build import build
-from tools.book.extension import COLAB_BADGE, title_of
+from tools.book.cells import CALLOUTS, as_prose, boxed, fold
+from tools.book.extension import COLAB_BADGE, PICTURE, title_of
 from tools.book.sections import find_chapters, read_plan
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
@@ -28,7 +33,7 @@ FAULTY_PAGE = """
 
 def build_small(folder, *outputs, markdown="# 1. Small", page=""):
     """Build two pages with the real configuration and extension: a front page and one notebook."""
-    for name in ("assets", "tools", "references.bib"):
+    for name in ("assets", "book", "tools", "references.bib"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "_config.yml", folder)
     (folder / "_toc.yml").write_text(TOC)
@@ -48,12 +53,82 @@ def test_alt_text_comes_from_the_metadata_and_the_badge_from_assets(tmp_path):
     done = build_small(tmp_path, line, diagram, markdown=f"# 1. Small\n\n{BADGE}")
     assert done.returncode == 0, done.stdout
     html = (tmp_path / "_build/html/notebooks/01_small.html").read_text()
-    assert 'alt="A &quot;quoted&quot; line rises &amp; falls."' in html
-    assert 'alt="A diagram."' in html
+    assert 'alt="Figure 1.1"' in html
+    assert "<strong>Figure 1.1.</strong> A &quot;quoted&quot; line rises &amp; falls." in html
+    assert "<strong>Figure 1.2.</strong> A diagram." in html
+    assert html.count("A diagram.") == 1, "a screen reader hears it once"
     assert COLAB_BADGE not in html
     assert 'alt="Open in Colab"' in html
     assert (tmp_path / "_build/html/_images/colab.svg").exists()
     assert wrong_badges(tmp_path / "_build/html"), "a badge that names another repository must be found"
+
+
+CELLS = [  # source, tags, what the page makes of them, the line that stands for the cell and for its code
+    ("import numpy", [], ["hide-input"], "Setup", "How this is computed"),
+    ("x = 1", [], [], None, None),
+    ("figure(fig, alt='')", [], ["hide-input"], "How this figure is drawn", "How this figure is drawn"),
+    ("say(f'{x}')", [], ["hide-input"], "How this is computed", "How this is computed"),
+    ("asked = predict('x', None)", ["predict"], ["predict", "remove-input"], None, None),
+    ("asked.outcome(3)", ["came-out"], ["came-out", "hide-cell"], "Show what came out", "How this is computed"),
+    ("x\nasked.outcome(x)", ["came-out"], ["came-out", "hide-output"], "Show what came out", "How this is computed"),
+    ("assert x == 3", ["came-out"], ["came-out", "hide-cell"], "Show what came out", "How this is computed"),
+    ("figure(1)", ["came-out"], ["came-out", "hide-cell"], "Show the figure", "How this figure is drawn"),
+    ("x = 2", ["repair"], ["repair", "hide-cell"], "Show a repair", "How this is computed"),
+    ("check('03a', x=None)", [], ["hide-input"], "Check your answer", "Check your answer"),
+]
+
+
+def test_what_a_reader_shall_find_is_folded_on_the_page():
+    cells = [sample.markdown("# 3. Small"), sample.code("bootstrap", "remove-cell"), sample.code(CELLS[0][0])]
+    cells += [sample.code("import torch"), sample.code("check('03q', x=None)"), sample.markdown("## 3.1 Begin")]
+    cells += [sample.code(source, *tags) for source, tags, *_ in CELLS[1:]]
+    cells[6].outputs = [sample.displayed("text/markdown", "**What to see.** A line."), sample.stdout("1\n")]
+    cells[9].outputs = [sample.stdout("Films_new: no guess yet; one of A, B\n")]
+    cells[10].outputs = [sample.stdout("0.5\nHits: 3 films (no guess yet)\n")]
+    cells[-1].outputs = [sample.stdout("03a: 'x' is not answered yet\n")]
+    folded = json.loads(fold(nbformat.writes(nbformat.v4.new_notebook(cells=cells))))["cells"]
+    assert folded[2]["source"] == "import numpy\n\nimport torch"
+    assert [cell["metadata"]["tags"] for cell in folded[3:5]] == [["remove-cell"], ["remove-cell"]]
+    for cell, (source, _, tags, line, code) in zip([folded[2], *folded[6:]], CELLS, strict=True):
+        found = cell["metadata"]
+        prompt = found.get("mystnb", {}).get("code_prompt_show")
+        assert (found["tags"], prompt, found.get("code_line")) == (tags, line, code), source
+    said = [["".join(o.get("text") or o["data"]["text/markdown"]) for o in cell["outputs"]] for cell in folded[6:]]
+    assert said[0][0].startswith(":::{admonition} What to see")
+    assert said[3] == ["{.guess}\n**Your guess.** Films\\_new: one of A, B."]
+    assert said[4] == ["0.5\n", "{.outcome}\nHits: **3 films**."]
+    assert said[-1] == []
+
+
+def test_a_page_has_one_row_of_heads_and_marks_the_best_of_models():
+    frame = pd.DataFrame({"NDCG@10": [0.4, 0.5], "sd": [3, 2]}, pd.Index(["A", "B"], name="model"))
+    (shown,) = as_prose(sample.displayed("text/html", frame.to_html()))
+    table = BeautifulSoup(shown["data"]["text/html"], "html.parser")
+    assert [head.text for head in table.thead("th")] == ["model", "NDCG@10", "sd"]
+    assert [cell.text for cell in table.select("td.best")] == ["0.5"]
+
+
+BOXED = [
+    ("**What to see.** A line.\n\nMore.", ":::{admonition} What to see\n:class: see\n\nA line.\n:::\n\nMore."),
+    (
+        "So. **Predict before you run.** Why?",
+        "So.\n\n:::{admonition} Predict before you run\n:class: predict\n\nWhy?\n:::",
+    ),
+    ("**By hand.**\n\n- a\n\n- b", ":::{admonition} By hand\n:class: by-hand\n\n- a\n\n- b\n:::"),
+    ("<details><summary>x</summary>\n\n**By hand.** y\n\n</details>", None),
+    ("Look. **Find** why.", ":::{admonition} Clinic\n:class: clinic\n\nLook. **Find** why.\n:::"),
+    (
+        "<details><summary>What is wrong, and a repair</summary>\n\n**Find:** a. **Fix:** b.\n\n</details>",
+        '<details class="clinic"><summary>What is wrong, and a repair</summary>\n\n'
+        "{.step}\n**Find:** a.\n\n{.step}\n**Fix:** b.\n\n</details>",
+    ),
+    ("- **Fix:** x", None),
+]
+
+
+@pytest.mark.parametrize(("text", "page"), BOXED)
+def test_known_leads_become_boxes(text, page):
+    assert boxed(text) == (page or text)
 
 
 def test_every_planted_fault_is_a_warning_and_fails_the_build(tmp_path):
@@ -94,6 +169,39 @@ def test_pages_link_each_chapter_and_each_deck(book):
     assert chapters <= set(read(book / "index.html").links)
     decks = {f"../slides/{deck.name}" for deck in (book / "slides").glob("*.*")}
     assert decks <= set(read(book / "book/decks.html").links)
+
+
+def test_a_chapter_opens_with_its_links_and_one_folded_line(book):
+    for number, notebook in find_chapters(ROOT).items():
+        page = BeautifulSoup((book / notebook.with_suffix(".html")).read_text(), "html.parser").article
+        before = page.h2.find_all_previous(class_="cell_input")
+        assert [box.parent.summary.p.text for box in before] == ["Setup"], notebook
+        glance = [item.get_text(" ", strip=True) for item in page.select("ul.glance > li")]
+        assert {"", "Solutions"} < set(glance), notebook
+        assert any("minutes to read" in item for item in glance), notebook
+        assert number == 0 or "Builds on" in glance[-1], notebook
+
+
+def test_callouts_are_known_by_name_and_figures_by_number(book):
+    known, names = set(), set()
+    for notebook in find_chapters(ROOT).values():
+        page = BeautifulSoup((book / notebook.with_suffix(".html")).read_text(), "html.parser").article
+        boxes = page.select("div.admonition")
+        names |= {box.p.text for box in boxes}
+        known |= {name for box in boxes for name in box["class"]}
+        figures = [figure.img["alt"] for figure in page.select(".cell figure")]
+        assert figures == [f"Figure {int(notebook.name[:2])}.{n}" for n in range(1, len(figures) + 1)]
+        assert len(figures) == len(page.select(".cell_output img")), notebook
+    assert names == set(CALLOUTS)
+    assert set(CALLOUTS.values()) < known
+
+
+def test_who_shares_an_address_shares_a_title_words_and_a_picture(book):
+    for page in pages_of_toc():
+        head = BeautifulSoup((book / f"{page}.html").read_text(), "html.parser").head
+        for name in ("og:title", "og:description", "og:image"):
+            assert len(head.select(f'meta[property="{name}"]')) == 1, (page, name)
+    assert (ROOT / PICTURE).exists()
 
 
 def test_bibliography_lists_every_reference(book):

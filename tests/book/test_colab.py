@@ -1,7 +1,4 @@
-"""Every notebook in a simulated Colab, compared strictly.
-
-The bootstrap cell, the same in all, is run for real in one small notebook; the chapters find what it installed.
-"""
+"""Every notebook in a simulated Colab, compared strictly; one runs the bootstrap cell for real, for all."""
 
 import os
 import re
@@ -26,7 +23,8 @@ def mirror(tmp_path_factory):
 
 
 SOURCE = "from importlib import metadata, resources\n\nimport course_utils"
-LINES = "print(metadata.version('course-utils'))\nprint((resources.files(course_utils) / 'figs').is_dir())"
+LINES = "print(metadata.version('course-utils'))\nplaces = ('figs', 'assets/demos/frame.js')\n"
+LINES += "print(all((resources.files(course_utils) / place).exists() for place in places))"
 
 
 def small_notebook(folder):

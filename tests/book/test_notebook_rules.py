@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import nbformat
 import pytest
-from sample_notebook import NAME, code, good, markdown, png, project, shown, stdout, write
+from sample_notebook import ASKED, NAME, code, good, markdown, png, project, shown, stdout, write
 
 from tools.notebooks import execute, rules
 from tools.notebooks.prose import is_said, named_sections, read_works, sentences, typed_numbers, wrong_citations
@@ -96,6 +96,8 @@ BROKEN = {
     "pictures: no alt text": no_alt,
     "pictures: not from figure": edit(7, "figure(fig, alt='...')", "fig"),
     "pictures: another format": add(code("figure(1)", shown({"image/jpeg": png()}))),
+    "pictures: a width of its own": add(code("plt.subplots(1, 2, figsize=(9.6, 4))")),
+    "pictures: small words": add(code("ax.legend(fontsize=8.5)")),
     "pictures: typed into Markdown": add("![A chart](chart.png)"),
     "citations: unknown DOI": edit(6, "10.1000/abc.1", "10.1000/abc.2"),
     "citations: unknown arXiv number": edit(9, "1906.00091", "1906.00092"),
@@ -117,6 +119,7 @@ BROKEN = {
         code("show()", shown({"text/html": "<p style='a:url(//x.org/p)'>1</p>"}))
     ),
     "no_scripts: a page that moves on": add(page_with("<meta http-equiv='refresh'>")),
+    "no_scripts: a script beside a live figure": add(page_with("<live-x></live-x>\n<script>\n1\n</script>\n")),
     "no_scripts: script in an output": add(page_with("<script>1</script>")),
     "no_scripts: widget": add(code("show()", shown({"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}))),
     "headings: skipped level": edit(9, "### Details", "#### Details"),
@@ -135,6 +138,20 @@ BROKEN = {
     "tags: unknown slide type": meta(5, slideshow={"slide_type": "slides"}),
     "tags: unknown key": meta(5, slideshow={"slide_type": "-", "note": "x"}),
     "deck: no deck": no_deck,
+    "deck: a slide without notes": meta(11, slideshow={"slide_type": "slide"}),
+    "predictions: nowhere to write a guess": edit(12, "guess = None", "guess = 3"),
+    "predictions: no cell for the guess": meta(12, tags=[]),
+    "predictions: never answered": meta(13, tags=[]),
+    "predictions: answered by another question": add("**Predict before you run.** Why?", code(ASKED, "predict")),
+    "predictions: nobody asked": meta(5, tags=["came-out"]),
+    "predictions: the answer stands beside its question": meta(13, slideshow={"slide_type": "-"}),
+    "turned: too few": edit(15, "  # Change this: 2, 3", ""),
+    "turned: not the first line": edit(15, "a = 1", "x = 1\na = 1"),
+    "turned: no value": edit(15, "2, 3", "two, three"),
+    "turned: its own value": edit(15, "2, 3", "1, 3"),
+    "turned: nothing said of it": edit(14, "**Change this.** ", ""),
+    "clinics: no check": edit(18, "clinic1", "a"),
+    "clinics: the repair stands there": meta(19, tags=[]),
 }
 
 

@@ -2,12 +2,14 @@
 
 import functools
 import http.server
+import io
 import threading
 
 import browser
 import pytest
 from browser import COLOUR_RULES, WIDTH_RULES, axe_violations, open_page, visit
 from pages import pages_of_toc
+from PIL import Image
 
 WIDTHS = [1280, 360]
 
@@ -70,14 +72,46 @@ def test_search_finds_a_word(chromium, book):
         server.shutdown()
 
 
-STYLE = """() => { const s = getComputedStyle(document.querySelector('.map img'));
-    return [s.backgroundColor, s.filter, parseFloat(s.borderTopLeftRadius) > 0]; }"""
+FACES = "[...document.fonts].filter(f => f.status === 'loaded').map(f => f.family.replaceAll('\"', ''))"
 
 
-def test_picture_stays_white_in_the_dark(chromium, book):
-    with open_page(chromium, dark=True) as (page, _):
-        visit(page, book / "index.html")
-        assert page.evaluate(STYLE) == ["rgb(255, 255, 255)", "none", True]
+def test_typefaces_are_served_by_the_book(chromium, book):
+    with open_page(chromium) as (page, heard):
+        visit(page, book / "notebooks/00_start_here.html")
+        assert {"Inter", "JetBrains Mono"} <= set(page.evaluate(FACES))
+        assert heard == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_picture_stands_on_the_ground_of_its_page(chromium, book, dark):
+    with open_page(chromium, dark=dark) as (page, _):
+        visit(page, book / "notebooks/00_start_here.html")
+        shot = page.locator(".cell_output img[src$='.png']").first.screenshot()
+        picture = Image.open(io.BytesIO(shot)).convert("L")
+        darkest, lightest = picture.getextrema()
+        assert lightest - darkest > 140
+        assert picture.getpixel((1, 1)) == (darkest if dark else lightest)
+
+
+LOOKS = """() => { const look = (e) => { const s = getComputedStyle(e);
+        const seen = [s.borderLeftWidth, s.borderBottomWidth, s.paddingLeft, s.backgroundColor, s.fontSize];
+        return `${e.tagName} ${seen}`; };
+    const all = [...document.querySelectorAll("article table :is(td, thead tr:last-child th:not([colspan]))")];
+    const cells = all.filter((e) => !e.closest(".live-figure")); // what it holds is seen without scripts
+    const numbers = cells.filter((e) => /^[\\d.]+$/.test(e.textContent.trim()));
+    const right = numbers.map((e) => getComputedStyle(e).textAlign);
+    return [[...new Set(cells.map(look))], [...new Set(right)]]; }"""
+
+
+def test_tables_have_one_style_and_numbers_stand_right(chromium, book):
+    with open_page(chromium) as (page, _):
+        styles = []
+        for name in ("book/benchmarks", "notebooks/03_evaluation"):
+            visit(page, book / f"{name}.html")
+            looks, aligned = page.evaluate(LOOKS)
+            styles += looks
+            assert aligned == ["right"], name
+        assert len(set(styles)) == 2, styles  # of the head and of the body
 
 
 HOST, LEAVES = "//example.org", "leaves the machine:"

@@ -1,7 +1,4 @@
-"""The decks: what the builder makes of a notebook, and how every slide looks in Chromium, on two screens and as PDF.
-
-Each check of a slide has a deck that was made to fail it: see ``PLANTED`` and ``PATCHED``.
-"""
+"""The decks: what is made of a notebook, each slide in Chromium, and decks that fail each check (``PLANTED``)."""
 
 import re
 from pathlib import Path
@@ -21,8 +18,6 @@ from tools.slides.check import faults
 from tools.slides.deck import DeckError
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
 FAILED = nbformat.v4.new_output("error", ename="InputError", evalue="k: got 0", traceback=["secret"])
 
 
@@ -31,7 +26,6 @@ def parsed(deck):
 
 
 def deck_of(folder, *cells, **keys):
-    """The file of a deck made of these cells."""
     return slides.build(save(folder / "03_sample.ipynb", *cells, **keys), folder / "out")
 
 
@@ -40,28 +34,17 @@ def built(folder, *cells, **keys):
 
 
 def contents(folder, *cells):
-    """The content slides of a deck made of these cells."""
-    return built(folder, *cells).select("section.content")
+    return built(folder, *cells).select("section:is(.content, .question, .statement, .claim)")
 
 
 def kinds(page):
     return [section["class"][0] for section in page.select("section[class]")]
 
 
-# ---- metadata to slides
-
-
 def test_types_decide_where_a_cell_stands(tmp_path):
-    page = built(
-        tmp_path,
-        markdown("not in the deck"),
-        markdown("## One\n\n- a\n- b", "slide"),
-        markdown("more", "-"),
-        markdown("later", "fragment"),
-        markdown("left out", "skip"),
-        markdown("## Two\n\n- c", "subslide"),
-        markdown("## Three\n\n- d", "slide"),
-    )
+    first = markdown("## One\n\n- a\n- b", "slide"), markdown("more", "-"), markdown("later", "fragment")
+    others = markdown("## Two\n\n- c", "subslide"), markdown("## Three\n\n- d", "slide")
+    page = built(tmp_path, markdown("not in the deck"), *first, markdown("left out", "skip"), *others)
     assert kinds(page) == ["title", "content", "content", "content", "closing"]
     one, two, three = page.select("section.content")
     assert one.h2.text == "One"
@@ -97,13 +80,9 @@ def test_section_statement_and_closing_slides(tmp_path):
 
 
 def test_notes_come_from_the_key_and_from_notes_cells(tmp_path):
-    first, second = contents(
-        tmp_path,
-        markdown("## A\n\n- b", "slide", notes="Ask *first*."),
-        markdown("Then wait.", "notes"),
-        markdown("c", "fragment", notes="Third."),
-        markdown("## D\n\n- e", "slide"),
-    )
+    noted = markdown("## A\n\n- b", "slide", notes="Ask *first*."), markdown("Then wait.", "notes")
+    more = markdown("c", "fragment", notes="Third."), markdown("## D\n\n- e", "slide")
+    first, second = contents(tmp_path, *noted, *more)
     assert first.aside["class"] == ["notes"]
     said = [paragraph.decode_contents() for paragraph in first.aside.find_all("p")]
     assert said == ["Ask <em>first</em>.", "Then wait.", "Third."]
@@ -112,33 +91,49 @@ def test_notes_come_from_the_key_and_from_notes_cells(tmp_path):
 
 
 def test_text_stands_in_place_of_prose_and_in_front_of_code(tmp_path):
-    prose, counted = contents(
-        tmp_path,
-        markdown("Long prose.", "slide", text="## Short\n\n- words"),
-        code("x = 1\nprint(x)", "slide", stdout("1\n"), text="## Count\n\nfirst"),
-    )
+    count = code("x = 1\nprint(x)", "slide", stdout("1\n"), text="## Count\n\nfirst", said="It is **1**.")
+    prose, counted = contents(tmp_path, markdown("Long prose.", "slide", text="## Short\n\n- words"), count)
     assert "Long prose" not in prose.find_parent(class_="slides").text
     assert (prose.h2.text, counted.h2.text) == ("Short", "Count")
-    assert [part.name for part in counted.select(".block > *")] == ["p", "pre", "pre"]
-    assert counted.select_one("pre.output").text == "1"
+    assert [part.name for part in counted.select(".block > *")] == ["p", "pre", "p"]
+    assert counted.select_one("pre + p").text == "It is 1."
 
 
 def test_tags_hide_code_and_output(tmp_path):
-    hidden = code("secret", "slide", HIDE, stdout("printed\n"), text="## A")
+    hidden = code("secret", "slide", HIDE, stdout("printed\n"), text="## A", said="printed")
     first, second = contents(tmp_path, hidden, code("seen", "slide", "slide-hide-output", stdout("a\n"), text="## B"))
-    assert (first.select("pre.code"), first.select_one("pre.output").text) == ([], "printed")
-    assert (second.select_one("pre.code").text, second.select("pre.output")) == ("seen", [])
+    assert (first.select("pre"), first.select_one(".body").text.strip()) == ([], "printed")
+    assert (second.select_one("pre.code").text, second.select(".block > :not(pre)")) == ("seen", [])
+
+
+def test_an_outcome_is_one_large_number_and_gives_way_to_a_table(tmp_path):
+    outcome, table = stdout("Share of x: 6.3 per cent (no guess yet)\n"), displayed("text/html", "<p>t</p>")
+    alone, beside = contents(tmp_path, code("a", "slide", HIDE, outcome), code("a", "slide", HIDE, outcome, table))
+    assert [part.text for part in alone.select(".answer > p")] == ["6.3 per cent", "Share of x"]
+    assert beside.select_one(".body").text.strip() == "t"
+    (ours,) = contents(tmp_path, code("a", "slide", HIDE, stdout("[1, 2]\n"), said="# 12 rows\n\nof ten"))
+    assert [part.text for part in ours.select(".answer > p")] == ["12 rows", "of ten"]
+    (word,) = contents(tmp_path, code("a", "slide", HIDE, stdout("Who wins: item kNN (no guess yet)\n")))
+    assert word.select_one(".answer.words > .value").text == "item kNN"
+
+
+def test_a_question_has_its_slide_and_its_answer_the_next(tmp_path):
+    asked = markdown("## Bread\n\nTen baskets.\n\nHow many have it?", "slide", notes="Wait.")
+    answer = code("a", "fragment", HIDE, stdout("Baskets: 6 (no guess yet)\n"), notes="Six.")
+    answer.metadata.tags.append("came-out")
+    page = built(tmp_path, asked, answer, markdown("## Who is it?", "slide"))
+    assert kinds(page) == ["title", "question", "content", "statement", "closing"]
+    question, outcome = page.select("section.question, section.content")
+    assert [slide.h2.text for slide in (question, outcome)] == ["Bread", "Bread"]
+    assert outcome.select_one(".value").text == "6"
+    assert "fragment" not in outcome.select_one(".block")["class"]
+    assert question.aside.text.split() == outcome.aside.text.split() == ["Wait.", "Six."]
 
 
 def test_columns(tmp_path):
-    (slide,) = contents(
-        tmp_path,
-        markdown("## Head\n\nabove", "slide"),
-        markdown("left one", "-", "cols-left"),
-        markdown("left two", "fragment"),
-        markdown("right", "-", "cols-right"),
-        markdown("below", "-", "cols-end"),
-    )
+    left = markdown("left one", "-", "cols-left"), markdown("left two", "fragment")
+    right = markdown("right", "-", "cols-right"), markdown("below", "-", "cols-end")
+    (slide,) = contents(tmp_path, markdown("## Head\n\nabove", "slide"), *left, *right)
     columns = [column.text.split() for column in slide.select(".body .columns > .column")]
     assert columns == [["left", "one", "left", "two"], ["right"]]
     parts = slide.select_one(".body").find_all("div", recursive=False)
@@ -181,10 +176,21 @@ def test_tables_take_the_type_that_fits_and_know_words_from_numbers(tmp_path):
     films = table(["2001: A Space Odyssey", "0.5"], ["Fargo", "nan"])
     assert [cell.get("class") for cell in films.tbody.tr.find_all("td")] == [["words"], None]
     assert "class" not in table(["0.04 ± 0.02"] * 2).attrs
-    assert table(["0.04 ± 0.02"] * 4)["class"] == ["broad"], "one line in large type, on a wide screen alone"
-    assert table(["many words that may break"] * 4)["class"] == ["wide"]
-    assert table(["+0.04 ± 0.02"] * 5)["class"] == ["tight"], "its numbers may not break"
-    assert table(["+0.04 ± 0.02"] * 6)["class"] == ["dense"]
+    assert table(["+0.04 ± 0.02"] * 4)["class"] == ["broad"], "in large type on a wide screen alone"
+    assert table(["+0.04 ± 0.02"] * 5)["class"] == ["small"], "its numbers may not break"
+    assert "class" not in table(["many words that may break"] * 3).attrs
+    assert table(*[["0.5"]] * 9)["class"] == ["small"]
+
+
+def test_the_best_of_a_column_is_marked_where_models_are_compared(tmp_path):
+    frame = pd.DataFrame({"NDCG@10": [0.4, 0.5, 0.3], "RMSE": [0.9, 0.9, 1.0], "AUC": [0.7, 0.6, 0.5], "sd": [1, 2, 3]})
+
+    def best(name):
+        shown = code("x", "slide", displayed("text/html", frame.rename_axis(name).to_html()))
+        return [cell.text for cell in built(tmp_path, shown).select("td.best")]
+
+    assert best("model") == ["0.7", "0.5"], "not of two alike, not of a spread"
+    assert best("age") == []
 
 
 def test_names_of_an_index_join_the_row_of_heads(tmp_path):
@@ -212,8 +218,6 @@ def test_markdown_pictures_are_inlined_links_into_the_book_are_text_and_maths_st
 
 
 A, LEFT = markdown("a", "slide"), markdown("a", "slide", "cols-left")
-
-
 STOPS = [
     ([markdown("a", slide_type="slides")], "cell 2: unknown slide_type 'slides'"),
     ([markdown("a", "slide", note="b")], "unknown slideshow key"),
@@ -228,6 +232,7 @@ STOPS = [
     ([LEFT, markdown("b", "-")], "without a cols-right"),
     ([markdown("", "slide")], "empty slide"),
     ([code("a", "slide", HIDE)], "empty slide"),
+    ([code("a", "slide", stdout("[1, 2]\n"))], "cell 2: prints on a slide"),
     ([A, code("b", "-", picture(None))], "cell 3: picture without alt text"),
     ([code("a", "slide", displayed("image/svg+xml", SVG, "  "))], "picture without alt text"),
     ([markdown("![](way.svg)", "slide")], "picture without alt text"),
@@ -274,9 +279,6 @@ def test_without_chromium_the_export_says_why(tmp_path, monkeypatch):
         slides.main([str(notebook), "--output", str(tmp_path), "--pdf"])
 
 
-# ---- every slide in Chromium
-
-
 def looked_at(chromium, deck, *screens):
     """Every fault of a deck: of its slides on these screens (all when none is named), and what it asked and said."""
     with open_page(chromium) as (page, heard):
@@ -309,7 +311,8 @@ PLANTED = {
     "text too long in a fragment": ([LIST, markdown(LINES, "fragment")], "below or above"),
     "code too long": ([code("\n".join(["x = 1"] * 24), "slide")], "below or above the slide"),
     "code too wide": ([code("x = '" + "a" * 100 + "'", "slide")], "cut line"),
-    "output too wide": ([code("x", "slide", stdout("a" * 120))], "cut line"),
+    "output too wide": ([code("x", "slide", displayed("text/plain", "a" * 120))], "cut line"),
+    "a third size": ([markdown('## A\n\n- b\n\n<p style="font-size: 36px">large</p>', "slide")], "a third size"),
     "table too wide": ([code("x", "slide", HIDE, displayed("text/html", CELLS))], "beside the slide"),
     "formula too wide": ([markdown("## A\n\n" + WIDE, "slide")], "beside the slide"),
     "word wider than its column": ([LONG_WORD, markdown("b", "-", "cols-right")], "beyond its column"),

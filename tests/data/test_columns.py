@@ -19,25 +19,18 @@ NOW = 1_700_000_000
 TIMES = pd.Series([8, 9, 10, 11]) + NOW
 TABLE = pd.DataFrame({"user_id": 1, "item_id": range(4), "rating": 1.0, "timestamp": TIMES})
 TEXT = [TIMES.astype(str).astype(kind) for kind in ("str", "string", "category", "object")]  # would sort as text
-OTHER_UNITS = [
-    (TIMES * factor).astype(kind)
-    for factor in (10**3, 10**6, 10**9)
-    for kind in ("int64", "float64", "Int64", "uint64")
-]
+KINDS = ("int64", "float64", "Int64", "uint64")
+OTHER_UNITS = [(TIMES * factor).astype(kind) for factor in (10**3, 10**6, 10**9) for kind in KINDS]
+
+
+WRONG = [(values, "a column of type") for values in (*TEXT, [True, False, True, True])]
+WRONG += [(values, r"such as 1\.7e\+\d+, beyond the year 3000.*milliseconds") for values in OTHER_UNITS]
+WRONG += [([1, 2, 3.5, 4], "fractions"), ([1, 2, np.inf, 4], "1 missing or infinite")]
 
 
 @pytest.mark.parametrize("door", DOORS)
 class TestTimes:
-    @pytest.mark.parametrize(
-        ("wrong", "words"),
-        [
-            *((values, "a column of type") for values in TEXT),
-            *((values, r"such as 1\.7e\+\d+, beyond the year 3000.*milliseconds") for values in OTHER_UNITS),
-            ([1, 2, 3.5, 4], "fractions"),
-            ([True, False, True, True], "a column of type bool"),
-            ([1, 2, np.inf, 4], "1 missing or infinite"),
-        ],
-    )
+    @pytest.mark.parametrize(("wrong", "words"), WRONG)
     def test_what_is_no_time_is_refused_by_name(self, door, wrong, words):
         with pytest.raises(InputError, match=f"timestamp: got .*{words}"):
             DOORS[door](TABLE.assign(timestamp=wrong))

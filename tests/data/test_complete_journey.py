@@ -31,15 +31,12 @@ BOUGHT, GOODS = ["household_id", "basket_id", "sales_value"], ["product_id", "de
 PART = ["basket_id", "household_id"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "columns"),
-    [
-        (("transactions",), {"transactions": BOUGHT}),
-        ("products", {"products": GOODS}),
-        ({"products": "department"}, {"products": ["department"]}),
-        ({"products": None, "transactions": tuple(PART)}, {"products": GOODS, "transactions": PART}),
-    ],
-)
+ASKED = [(("transactions",), {"transactions": BOUGHT}), ("products", {"products": GOODS})]
+ASKED += [({"products": "department"}, {"products": ["department"]})]
+ASKED += [({"products": None, "transactions": tuple(PART)}, {"products": GOODS, "transactions": PART})]
+
+
+@pytest.mark.parametrize(("asked", "columns"), ASKED)
 def test_reads_the_names_and_columns_asked_for_and_no_more(journey, monkeypatch, asked, columns):
     read = Mock(wraps=pd.read_parquet)
     monkeypatch.setattr(pd, "read_parquet", read)
@@ -50,19 +47,12 @@ def test_reads_the_names_and_columns_asked_for_and_no_more(journey, monkeypatch,
     assert read.call_args.kwargs["columns"] == ["basket_id"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "kind", "words"),
-    [
-        ("baskets", InputError, r"tables: got 'baskets', expected one of .*'transactions'"),
-        (
-            {"products": ["product_id", "colour"]},
-            InputError,
-            "columns of products: got 'colour', .* 'product_id', 'dep",
-        ),
-        ("coupons", DataError, r"coupons.parquet: missing or damaged .*reinstall"),
-        ("campaigns", DataError, r"campaigns.parquet: missing or damaged"),
-    ],
-)
+WRONG = [("baskets", InputError, r"tables: got 'baskets', expected one of .*'transactions'")]
+WRONG += [({"products": ["red"]}, InputError, "columns of products: got 'red', .* 'product_id', 'dep")]
+WRONG += [(name, DataError, rf"{name}.parquet: missing or damaged .*reinstall") for name in ("coupons", "campaigns")]
+
+
+@pytest.mark.parametrize(("asked", "kind", "words"), WRONG)
 def test_names_what_is_unknown_damaged_or_missing(journey, monkeypatch, asked, kind, words):
     with pytest.raises(kind, match=words):
         load_complete_journey(asked)

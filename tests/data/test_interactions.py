@@ -1,9 +1,8 @@
 """The bridge from tables to codes: order kept, ids shared, and bad tables refused by name."""
 
 import dataclasses
+import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -12,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from hypothesis import given
+from shared import python, refusals
 
 import course_utils
-from course_utils.data.interactions import Interactions, check_codes, csr_tensor
-from course_utils.errors import InputError
+from course_utils.data.interactions import Interactions, csr_tensor
 
 
 def frame(**columns):
@@ -83,36 +82,23 @@ MISSING = {  # column: each with one value or more that is missing or infinite
     "rating": [[1, np.nan, 2, 3], [1, np.inf, 2, 3], pd.array([1, None, 2, 3], "Int64")],
     "timestamp": [[1, np.nan, 2, 3]],
 }
+IDS = [  # given, and what is said
+    ([10, 20], r"user_id: got unknown id\(s\) \[.*30.*\] .*ids among the 2 given"),
+    (["a", "b"], r"item_id: got unknown id\(s\) \['c'\] .*ids among the 2 given"),
+    ([10, 20, 30, 20], "user_ids: got .*20.* twice, expected each id once"),
+    ([10, 20, 30, np.nan], "user_ids: got a missing or infinite id"),
+]
 
-
-@pytest.mark.parametrize(
-    ("table", "ids", "words"),
-    [
-        (frame(user_id=None), {}, "ratings: got columns .*, expected a column 'user_id'"),
-        (frame(item_id=None), {}, "ratings: got columns .*, expected a column 'item_id'"),
-        (np.zeros((2, 2)), {}, "ratings: got ndarray, expected a DataFrame"),
-        (frame(user_id=[10, 10, 30, 20]), {}, r"1 repeated pair\(s\), the first is user 10, item b"),
-        *((frame(**{k: v}), {}, rf"{k}: got [12] missing or infinite") for k in MISSING for v in MISSING[k]),
-        (frame(item_id=["b", 1, "a", "c"]), {}, r"item_id: got ids of several types"),
-        (frame(rating=["1", "2", "3", "good"]), {}, r"rating: got a column of type"),
-        (frame(timestamp=pd.to_datetime(["2020-01-01"] * 4)), {}, r"timestamp: got a column of type datetime64"),
-        (frame(), {"user_ids": [10, 20]}, r"user_id: got unknown id\(s\) \[.*30.*\] .*ids among the 2 given"),
-        (frame(), {"item_ids": ["a", "b"]}, r"item_id: got unknown id\(s\) \['c'\] .*ids among the 2 given"),
-        (frame(), {"user_ids": [10, 20, 30, 20]}, r"user_ids: got .*20.* twice, expected each id once"),
-        (frame(), {"user_ids": [10, 20, 30, np.nan]}, r"user_ids: got a missing or infinite id"),
-    ],
+test_refusals = refusals(
+    *((f"ratings: .* column '{k}'", Interactions.from_frame, frame(**{k: None})) for k in ("user_id", "item_id")),
+    ("ratings: got ndarray, expected a DataFrame", Interactions.from_frame, np.zeros((2, 2))),
+    (r".*1 repeated pair\(s\), .* user 10, item b", Interactions.from_frame, frame(user_id=[10, 10, 30, 20])),
+    *((f"{k}: got [12] missing", Interactions.from_frame, frame(**{k: v})) for k in MISSING for v in MISSING[k]),
+    ("item_id: got ids of several types", Interactions.from_frame, frame(item_id=["b", 1, "a", "c"])),
+    ("rating: got a column of type", Interactions.from_frame, frame(rating=["1", "2", "3", "good"])),
+    ("timestamp: .* type datetime64", Interactions.from_frame, frame(timestamp=pd.to_datetime(["2020-01-01"] * 4))),
+    *((words, Interactions.from_frame, frame(), {f"{words[:4]}_ids": ids}) for ids, words in IDS),
 )
-def test_bad_tables_and_ids_are_refused_by_name(table, ids, words):
-    with pytest.raises(InputError, match=words):
-        Interactions.from_frame(table, **ids)
-
-
-def test_check_codes_takes_what_a_model_knows_and_names_what_it_does_not():
-    assert check_codes([2, 0], 3, "users").tolist() == [2, 0]
-    assert len(check_codes(torch.tensor([], dtype=torch.long), 3, "users")) == 0
-    for codes in ([3], [0, -1]):
-        with pytest.raises(InputError, match=r"items: got codes .*, expected codes in 0..2"):
-            check_codes(codes, 3, "items")
 
 
 def test_a_csr_tensor_warns_of_nothing_and_leaves_the_checks_as_they_were():
@@ -130,7 +116,7 @@ for switch, on in ((lambda: None, False), (checks.enable, True), (checks.disable
     csr_tensor(torch.tensor([0, 1, 2]), torch.tensor([0, 1]), torch.ones(2), (2, 2))
     assert checks.is_enabled() is on
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    done = python(code, env=os.environ | {"PYTHONWARNINGS": "error"})
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -60,40 +60,28 @@ def test_criteo(tmp_path, packed):
 
 BELOW_2_64 = str(2**64 - 616)  # pandas reads it as -616 in a column where a number may be missing
 NO_INTEGERS = ["9" * 19, "9" * 30, "-" + "9" * 19, "0x1", "12345678901234567890", "inf", BELOW_2_64, "1" * 16, "1.5"]
-
-
 AMAZON_WRONG = [
-    ("A1,0001,5.0", "3 field"),
-    ("A1,0001,5.0,1,2", "5 field"),
-    ("", "1 field"),
-    ("A1,0001,five,1", "a number in rating, got 'five'"),
-    ("A1,0001,5.0,then", "an integer in timestamp, got 'then'"),
-    ("A1,0001,5.0,", "an integer in timestamp"),
+    *(("A1,0001,5.0", "3 field"), ("A1,0001,5.0,1,2", "5 field"), ("", "1 field")),
+    *(("A1,0001,five,1", "a number in rating, got 'five'"), ("A1,0001,nan,1", "a number in rating")),
+    *(("A1,0001,5.0,then", "an integer in timestamp, got 'then'"), ("A1,0001,5.0,", "an integer in timestamp")),
     *((f"A1,0001,{rating},1", "a rating from 1 to 5") for rating in ("", "6.0")),
-    ("A1,0001,nan,1", "a number in rating"),
     *((f"{ids},5.0,1", "a user and an item") for ids in (",0001", "A1,")),
     *((f"A1,0001,5.0,{number}", f"an integer in timestamp, got '{number}'") for number in NO_INTEGERS),
 ]
 CRITEO_WRONG = [
-    (criteo_line()[:-9], "39 field"),
-    (criteo_line() + "\t", "41 field"),
-    (criteo_line("2"), "a label of 0 or 1"),
-    (criteo_line(""), "an integer in label"),
+    *((criteo_line()[:-9], "39 field"), (criteo_line() + "\t", "41 field")),
+    *((criteo_line("2"), "a label of 0 or 1"), (criteo_line(""), "an integer in label")),
     (criteo_line(categories=[*DASHES[1:], "68fd1e6"]), "8 hex digits or nothing in C26"),
     (criteo_line(categories=["68fd1e6g", *DASHES[1:]]), "8 hex digits or nothing in C1"),
     *((criteo_line(number), f"an integer in label, got '{number}'") for number in NO_INTEGERS),
     *((criteo_line(integers=[x, *["0"] * 12]), f"integer in I1, got '{x}'") for x in (*NO_INTEGERS, "x", "NA")),
     *((criteo_line(integers=[*["0"] * 12, x]), f"integer in I13, got '{x}'") for x in (*NO_INTEGERS, "x", "NA")),
 ]
+WRONG = [(load_amazon_movies, AMAZON, *case) for case in AMAZON_WRONG]
+WRONG += [(load_criteo, CRITEO, *case) for case in CRITEO_WRONG]
 
 
-@pytest.mark.parametrize(
-    ("load", "good", "line", "words"),
-    [
-        *((load_amazon_movies, AMAZON, *case) for case in AMAZON_WRONG),
-        *((load_criteo, CRITEO, *case) for case in CRITEO_WRONG),
-    ],
-)
+@pytest.mark.parametrize(("load", "good", "line", "words"), WRONG)
 def test_the_malformed_line_is_named(tmp_path, monkeypatch, load, good, line, words):
     monkeypatch.setattr(lines, "CHUNK", 2)  # so that line numbers cross chunks
     path = text_file(tmp_path / "a.csv", [*good, line, *good])
@@ -108,13 +96,11 @@ def test_integers_are_exact(tmp_path, number):
     assert load_amazon_movies(text_file(tmp_path / "y", [f"a,b,5,{number}"])).timestamp[0] == number
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (criteo_line().encode().replace(b"68fd1e64", b"\xff" * 4, 1) + b"\n", "lines 1 to 1 are no UTF-8 text"),
-        (criteo_line().encode() + b"\n" + b"1" * 5000, "line 2: no end within 1,000 bytes"),
-    ],
-)
+NO_TEXT = [(criteo_line(categories=["\xff", *DASHES[1:]]).encode("latin-1") + b"\n", "lines 1 to 1 are no UTF-8 text")]
+NO_TEXT += [(criteo_line().encode() + b"\n" + b"1" * 5000, "line 2: no end within 1,000 bytes")]
+
+
+@pytest.mark.parametrize(("content", "words"), NO_TEXT)
 def test_what_is_no_text(tmp_path, monkeypatch, content, words):
     monkeypatch.setattr(lines, "LONGEST_LINE", 1000)
     (tmp_path / "x").write_bytes(content)
@@ -152,13 +138,11 @@ def test_criteo_reads_no_further_than_asked(tmp_path):
         load_criteo(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "load", "rows", "file"),
-    [
-        ("amazon-movies", load_amazon_movies, AMAZON, "ratings_Movies_and_TV.csv"),
-        ("criteo-kaggle", load_criteo, CRITEO, "train.txt"),
-    ],
-)
+FOUND = [("amazon-movies", load_amazon_movies, AMAZON, "ratings_Movies_and_TV.csv")]
+FOUND += [("criteo-kaggle", load_criteo, CRITEO, "train.txt")]
+
+
+@pytest.mark.parametrize(("name", "load", "rows", "file"), FOUND)
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_found_below_the_data_folder(tmp_path, monkeypatch, name, load, rows, file, suffix):
     monkeypatch.setenv("HOME", str(tmp_path))

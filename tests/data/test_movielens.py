@@ -17,9 +17,10 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from shared import python, refusals
 
 from course_utils.data import files, load_movielens, movielens
-from course_utils.errors import DataError, InputError
+from course_utils.errors import DataError
 
 U_DATA = b"7\t3\t5\t880000000\n9\t1\t1\t880000001\n7\t1\t4\t879999999\n8\t2\t3\t880000002\n"
 U_USER = b"7|24|M|technician|85711\n8|53|F|none|T8H1N\n9|23|M|NA|01234\n"
@@ -31,9 +32,8 @@ FILMS = [  # id, GroupLens' title and genres; title, year and genres in the book
     ("5", "Trailing  Blanks (1996) ", "Crime Film-Noir", "Trailing Blanks", "1996", "Crime|Film-Noir"),
     ("6", "1-900 (1994)", "unknown", "1-900", "1994", ""),
 ]
-ITEMS_TSV = "\n".join(
-    map("\t".join, [("item_id", "title", "year", "genres"), *((f[0], *f[3:]) for f in FILMS), ()])
-).encode()
+ROWS = [("item_id", "title", "year", "genres"), *((film[0], *film[3:]) for film in FILMS), ()]
+ITEMS_TSV = "\n".join(map("\t".join, ROWS)).encode()
 FILES = {"u.data": U_DATA, "u.user": U_USER, "items.tsv": ITEMS_TSV}
 TINY_SHA256 = {name: files.sha256(content) for name, content in FILES.items()}
 OTHER = U_DATA.replace(b"5", b"4", 1)
@@ -161,17 +161,15 @@ def test_an_archive_put_there_by_hand_and_then_the_cache_need_no_network(tiny, m
         load_movielens()
 
 
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ({"wheel": recbole_wheel(OTHER)}, r"registry wheel: u.data has sha256 \w+, expected"),
-        ({"archive": grouplens_zip(films=FILMS[1:])}, r"GroupLens' archive: items\.tsv has sha256"),
-        ({"archive": grouplens_zip(), "known": "1" * 64}, r"GroupLens' archive: http.*hash"),
-        ({"archive": grouplens_zip(u_item=b"|||\n" + b"|" * 99)}, "GroupLens' archive: item file does not parse"),
-        *(({"archive": grouplens_zip()[:keep]}, "ml-100k.zip: truncated or damaged") for keep in (10, 200, -30)),
-    ],
-    ids=range(7),
-)
+ARCHIVE = grouplens_zip()
+SOURCES = [({"wheel": recbole_wheel(OTHER)}, r"registry wheel: u.data has sha256 \w+, expected")]
+SOURCES += [({"archive": grouplens_zip(films=FILMS[1:])}, r"GroupLens' archive: items\.tsv has sha256")]
+SOURCES += [({"archive": ARCHIVE, "known": "1" * 64}, r"GroupLens' archive: http.*hash")]
+SOURCES += [({"archive": grouplens_zip(u_item=b"|||\n" + b"|" * 99)}, "GroupLens' archive: item file does not parse")]
+SOURCES += [({"archive": ARCHIVE[:keep]}, "ml-100k.zip: truncated or damaged") for keep in (10, 200, -30)]
+
+
+@pytest.mark.parametrize(("source", "words"), SOURCES, ids=range(7))
 def test_a_source_with_other_bytes_is_refused(tiny, source, words):
     tiny.offer(**source)
     with pytest.raises(DataError, match=words):
@@ -263,7 +261,7 @@ def test_progress_bars_obey_tqdm_disable(tiny, monkeypatch, disabled, bars, tmp_
         "files.download_wheel('recbole==1.2.1', Path('to'))"
     )
     monkeypatch.setenv("TQDM_DISABLE", disabled)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    done = python(code, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert [("100%" in part) for part in done.stderr.split("--\n")] == [bars, bars]
     assert bars or done.stderr == "--\n"
@@ -294,18 +292,14 @@ DAMAGED[200] ^= 255
 ESCAPES = ["../evil", "/evil", "ml-100k/../../evil", "..\\evil", "C:\\evil", "C:/evil", "/."]
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        *((zipped({"a": b"1", name: b"2"}), "escapes the archive's folder; refused") for name in ESCAPES),
-        (zipped({"b..c/d": b"2"}), "x.zip: has no member 'a'"),
-        (zipped({"a": b"0" * 10_001}), "'a' unpacks to 10,001 bytes; at most 10,000"),
-        (DAMAGED, "x.zip: truncated or damaged"),
-        (mangled(6, 8, value=1), "x.zip: truncated or damaged"),  # encrypted
-        (mangled(8, 10, value=99), "x.zip: truncated or damaged"),  # packed in an unknown way
-    ],
-    ids=range(len(ESCAPES) + 5),
-)
+MEMBERS = [(zipped({"a": b"1", name: b"2"}), "escapes the archive's folder; refused") for name in ESCAPES]
+MEMBERS += [(zipped({"b..c/d": b"2"}), "has no member 'a'")]
+MEMBERS += [(zipped({"a": b"0" * 10_001}), "'a' unpacks to 10,001 bytes; at most 10,000")]
+ENCRYPTED, UNKNOWN = mangled(6, 8, value=1), mangled(8, 10, value=99)  # the latter: packed in an unknown way
+MEMBERS += [(content, "x.zip: truncated or damaged") for content in (DAMAGED, ENCRYPTED, UNKNOWN)]
+
+
+@pytest.mark.parametrize(("content", "words"), MEMBERS, ids=range(len(MEMBERS)))
 def test_members_that_are_refused(tmp_path, monkeypatch, content, words):
     monkeypatch.setattr(files, "MOST_BYTES", 10_000)
     (tmp_path / "x.zip").write_bytes(content)
@@ -327,22 +321,6 @@ def test_drafts_of_the_killed_are_cleared_away_and_a_failed_write_leaves_none(tm
     assert contents(tmp_path) == {".x.def.tmp": b"half", ".y.abc.tmp": b"half", "x": b"old"}
 
 
-def test_a_reader_never_sees_half_a_file(tmp_path):
-    """One process writes a file over and over, another reads it: always all of one version."""
-    target = tmp_path / "x"
-    code = (
-        "import sys; from pathlib import Path; from course_utils.data.files import write_atomic\n"
-        "for i in range(80): write_atomic(Path(sys.argv[1]), bytes([i % 251]) * 2_000_000)"
-    )
-    files.write_atomic(target, b"\0" * 2_000_000)
-    writer = subprocess.Popen([sys.executable, "-c", code, str(target)])
-    reads = 0
-    while writer.poll() is None:
-        seen, reads = target.read_bytes(), reads + 1
-        assert len(seen) == seen.count(seen[:1]) == 2_000_000
-    assert (writer.returncode, reads > 5, list(tmp_path.iterdir())) == (0, True, [target])
-
-
 def test_the_real_tables_come_from_the_cache_and_write_back_as_u_data(movielens, monkeypatch):
     """The table is u.data, in its order: written out again, its checksum is the published one."""
     done = subprocess.run([sys.executable, "-m", "course_utils.data"], capture_output=True, text=True)
@@ -355,6 +333,7 @@ def test_the_real_tables_come_from_the_cache_and_write_back_as_u_data(movielens,
 
 def test_facts_of_movielens(movielens):
     users, items = movielens.users, movielens.items
+    assert "Harper" in movielens.citation
     assert users["user_id"].tolist() == list(range(1, 944))
     assert items["item_id"].tolist() == list(range(1, 1683))
     assert movielens.interactions(movielens.ratings[:9]).csr().shape == (943, 1682)
@@ -367,7 +346,4 @@ def test_facts_of_movielens(movielens):
     assert (third["title"], third["year"]) == ("Land Before Time III: The Time of the Great Giving", 1995)
 
 
-def test_no_other_release_and_what_to_cite(movielens):
-    assert "Harper" in movielens.citation
-    with pytest.raises(InputError, match="name: got 'ml-1m', expected one of 'ml-100k'"):
-        load_movielens("ml-1m")
+test_refusals = refusals(("name: got 'ml-1m', expected one of 'ml-100k'", load_movielens, "ml-1m"))

@@ -8,12 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import mse_loss
+from shared import refusals
 
 from course_utils.evaluation.fairness import exposure, exposure_per_merit, group_exposure, group_gap
-from course_utils.learning import loop
 from course_utils.learning import regularizers as terms
-from course_utils.models.embedding_mf import MatrixFactorization
 
 # SYLLABUS 13 (a): two items; the advantaged group is 0
 PREDICTED, ACTUAL = torch.tensor([4.0, 3.0, 3.0, 3.0]), torch.tensor([3.5, 3.5, 3.5, 3.0])
@@ -70,15 +68,10 @@ def test_a_term_counts_quiet_batches_and_broadcasts():
     assert term(logits, clicked, torch.tensor([[0], [1]]), torch.tensor([[0, 1], [2, 3]])).item() == 0.25
 
 
-def test_parity_knows_no_sizes_of_groups_and_is_met_by_a_shift():
+def test_parity_knows_no_sizes_of_groups():
     scores, groups = torch.tensor([1.0, 1.0, 1.0, 5.0, 9.0]), torch.tensor([0, 0, 0, 2, 7])
     assert terms.demographic_parity(scores, groups).item() == pytest.approx((16 + 0 + 16) / 3)
     assert terms.demographic_parity(torch.tensor([4.0, 2.0]), torch.tensor([0, 1])).item() == 1.0
-    scores = torch.tensor([[5.0, 3.0, 1.0], [4.0, 3.0, 2.0], [2.5, 1.5, 0.5], [2.0, 1.5, 1.0]])
-    shifted = scores + torch.tensor([-0.75, 0.75])[GROUPS, None]
-    values = [terms.demographic_parity(s.flatten(), GROUPS.repeat_interleave(3)).item() for s in (scores, shifted)]
-    assert values == pytest.approx([0.5625, 0.0], abs=1e-15)
-    assert shifted.argsort(dim=1).equal(scores.argsort(dim=1))
 
 
 @given(st.integers(0, 10_000))
@@ -98,32 +91,6 @@ def test_against_a_loop(seed):
         gaps = [abs(h(first) - h(second)) for first, second in errors] or [0.0]
         found = terms.estimation_gap(predicted, actual, items, groups, kind).item()
         assert found == pytest.approx(sum(gaps) / len(gaps))
-
-
-@pytest.mark.parametrize("criterion", [*CRITERIA, "exposure_parity"])
-def test_more_weight_lowers_the_terms_own_measure(movielens, criterion):
-    past = movielens.interactions(movielens.ratings[::8])
-    age = torch.tensor((movielens.users["age"] >= 35).to_numpy()).long()
-    old = torch.tensor((movielens.items["year"].fillna(1998) < 1990).to_numpy(dtype=bool)).long()
-    batch = past.users, past.items, past.ratings
-
-    def fairness(m, users, items, ratings):
-        if term:
-            return term(m(users, items), ratings, users, items)
-        scores = m.user_factors.weight[:100] @ m.item_factors.weight.T + m.item_biases.weight[:, 0]
-        return terms.exposure_parity(scores.masked_fill(past.mask()[:100], -torch.inf), old, HALF, temperature=0.2)
-
-    def trained(weight):
-        def losses(m, batch):
-            return {"mse": mse_loss(m(*batch[:2]), batch[2]), "fairness": weight * fairness(m, *batch)}
-
-        module = MatrixFactorization(past.n_users, past.n_items, 4, mean=float(past.ratings.mean()))
-        loop.fit(module, [batch], losses, epochs=15, lr=0.05, progress=False)
-        return fairness(module, *batch).item()
-
-    term = terms.FairnessTerm(criterion, age, relevant_from=4.0) if criterion in CRITERIA else None
-    assert trained(1 if criterion in KINDS else 10) < (0.8 if term else 0.5) * trained(0)
-    assert not term or term.quiet == 0
 
 
 def test_gap_of_means_and_roots_with_the_interval_of_theory():
@@ -162,16 +129,10 @@ def test_exposure_and_its_parity_by_hand():
     assert torch.autograd.gradcheck(lambda s: terms.exposure_parity(s, GROUPS, target, temperature=0.5), scores)
     terms.exposure_parity(scores, GROUPS, target).backward()
     assert scores.grad.norm() > 0
-    lists, swapped = torch.tensor([[0, 1, 2, 3]]), torch.tensor([[2, 3, 0, 1]])
-    merit, share = torch.tensor([0.8, 0.7, 0.65, 0.6]), 0.6659
+    lists, merit = torch.tensor([[0, 1, 2, 3]]), torch.tensor([0.8, 0.7, 0.65, 0.6])
     assert (2 * group_exposure(lists, GROUPS)).tolist() == pytest.approx([1.631, 0.931], abs=5e-4)
     first, second = exposure_per_merit(lists, GROUPS, merit).tolist()
     assert first / second == pytest.approx(1.46, abs=5e-3)
-    mixed = share * group_exposure(lists, GROUPS) + (1 - share) * group_exposure(swapped, GROUPS)
-    assert (mixed / torch.tensor([0.75, 0.625])).diff().abs().item() < 1e-3
-    utility = [float(exposure(order, 4) @ merit) for order in (lists, swapped)]
-    assert utility[0] == pytest.approx(1.825, abs=5e-4)
-    assert share * utility[0] + (1 - share) * utility[1] == pytest.approx(1.793, abs=5e-4)
     found = exposure(torch.tensor([[2, -1], [2, 0]]), 4)  # one place is empty
     torch.testing.assert_close(found, torch.tensor([0.5 / math.log2(3), 0, 1.0, 0]))
     lists, groups = torch.tensor([[0, 1, 2], [2, 1, 0]]), torch.tensor([0, 1, 1])
@@ -179,16 +140,16 @@ def test_exposure_and_its_parity_by_hand():
 
 
 T = torch.tensor
-BAD = [  # read by test_bad_input
+BAD = [
     (terms.FairnessTerm, "criterion: got 'demographic-parity'.* demogr", [("demographic-parity", GROUPS)]),
     (terms.estimation_gap, "kind: got 'signed'", [(PREDICTED, ACTUAL, ITEMS, GROUPS, "signed")]),
-    (terms.estimation_gap, "groups.*two", [(PREDICTED, ACTUAL, ITEMS, T([0, 1, 2, 1]))]),
-    (terms.demographic_parity, "groups", [(PREDICTED, T(g)) for g in ([0, 1], [0.0, 1, 0, 1], [0, 1, -1, 1])]),
+    (terms.estimation_gap, "groups: .*two", [(PREDICTED, ACTUAL, ITEMS, T([0, 1, 2, 1]))]),
+    (terms.demographic_parity, ".*groups", [(PREDICTED, T(g)) for g in ([0, 1], [0.0, 1, 0, 1], [0, 1, -1, 1])]),
     (terms.demographic_parity, "groups", [(PREDICTED, T([[0, 0], [0, 0]]))]),
     (terms.error_parity, "predicted", [(T([x, 1.0, 2.0, 3.0]), ACTUAL, GROUPS) for x in (math.nan, math.inf)]),
     (terms.equal_opportunity, "relevant", [(PREDICTED, ACTUAL, GROUPS)]),
     (terms.exposure_parity, "groups", [(FLAT, GROUPS[:2], HALF)]),
-    (terms.exposure_parity, "target", [(FLAT, GROUPS, T([1.0])), (FLAT, GROUPS, T([0.5, 0.6]))]),
+    (terms.exposure_parity, "(groups: .* )?target", [(FLAT, GROUPS, T([1.0])), (FLAT, GROUPS, T([0.5, 0.6]))]),
     (terms.exposure_parity, "scores", [(FLAT * math.nan, GROUPS, HALF)]),
     (group_gap, "groups", [([1.0, x], g) for x, g in ((2.0, [0, 0]), (np.nan, [0, 1]), (2.0, [0, 2]), (2.0, [0]))]),
     (group_gap, "values", [([[1.0, 2.0]], [[0, 1]])]),
@@ -197,3 +158,4 @@ BAD = [  # read by test_bad_input
     (group_exposure, "groups", [(LIST, T([0, 2])), (LIST, T([0.0, 1.0]))]),
     (exposure_per_merit, "merit", [(LIST, T([0, 1]), T(merit)) for merit in ([1.0], [1.0, -1.0], [1.0, 0.0])]),
 ]
+test_refusals = refusals(*((said, call, *given) for call, said, calls in BAD for given in calls))

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy
+from shared import refusals
 
 from course_utils import ranking
 from course_utils.evaluation import beyond_accuracy as beyond
@@ -88,21 +89,6 @@ def test_hand_example(dtype, rel):
         assert value.item() == pytest.approx(expected, rel=rel), name
 
 
-def test_referee_ranx(monkeypatch):
-    import numba
-
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)  # compiling takes minutes, these 60 users a moment
-    from ranx import Qrels, Run, evaluate
-
-    qrels = {f"u{u}": {f"i{i}": 1 for i in row.nonzero()[:, 0].tolist()} for u, row in enumerate(KNOWN)}
-    run = {f"u{u}": {f"i{i}": s for i, s in enumerate(row.tolist())} for u, row in enumerate(SCORES)}
-    ours = {f"{n}@10": RANKING[n](LISTS, KNOWN, 10) for n in ("ndcg", "recall", "precision", "hit_rate", "mrr")}
-    ours["map@10"] = m.average_precision_at_k(LISTS, KNOWN, 10, normalizer="relevant")
-    theirs = evaluate(Qrels(qrels), Run(run), list(ours))
-    for name, value in ours.items():
-        assert value.mean().item() == pytest.approx(theirs[name], rel=1e-9), name
-
-
 def test_referees_torchmetrics_pyg_and_scikit_learn():
     from sklearn import metrics as sklearn
     from torch_geometric import metrics as pyg
@@ -146,8 +132,6 @@ def test_other_measures_by_hand():
     for rule, expected in (("hits", 0.833), ("min", 0.333), ("relevant", 0.208)):
         found = m.average_precision_at_k(torch.arange(5)[None], relevant, 5, normalizer=rule).item()
         assert round(found, 3) == expected
-    for k, n in ((700, 70_000), (3, 300)):
-        assert m.recall_at_k(torch.arange(k)[None], torch.ones(1, n, dtype=torch.bool), k).item() == pytest.approx(0.01)
     errors = [0.5, -1, 1.5, -0.5], [0, 0, 0, 0]
     assert (round(m.rmse(*errors), 3), m.mae(*errors)) == (0.968, 0.875)
     assert m.normalized_entropy([math.log(1 / 3)] * 4, [0, 0, 0, 1]) == pytest.approx(1)  # the base rate
@@ -163,10 +147,6 @@ def test_other_measures_by_hand():
     assert math.isnan(beyond.gini(torch.tensor([[-1]]), 4))
     bits = beyond.novelty(torch.tensor([[0, 1], [2, -1], [-1, -1]]), torch.tensor([0.5, 0.125, 1.0]))
     np.testing.assert_allclose(bits, [2, 0, math.nan])
-    # a history of seven to three; lists of ten with all, nine, five and seven of the first kind
-    lists = [[0] * n + [1] * (10 - n) for n in (10, 9, 5, 7)]
-    found = beyond.calibration_kl(lists, KINDS, torch.tensor([[0.7, 0.3]] * 4))
-    assert found.numpy().round(3).tolist() == [1.134, 0.149, 0.081, 0]
     np.testing.assert_allclose(calibration(((-1, -1), (0, -1))), [math.nan, 0], atol=1e-12)  # an empty list
 
 
@@ -202,12 +182,12 @@ IMPOSSIBLE = [
     ("relevant: got shape", [(LIST, HITS, 3), (LIST.expand(2, 5), HITS, 5)]),
 ]
 BAD = [(metric, message, calls) for metric in RANKING.values() for message, calls in IMPOSSIBLE]
-BAD += [  # read by test_bad_input
+BAD += [
     (ranking.top_k, "scores", [(torch.tensor([[1.0, math.nan, 3.0], [1.0, 2.0, 3.0]]), 1), (torch.zeros(3), 1)]),
     (ranking.top_k, r"k: got 4.* 1\.\.3", [(torch.zeros(1, 3), 4)]),
     (lambda rule: m.average_precision_at_k(LIST, RELEVANT, 5, normalizer=rule), "normalizer", [("mean",)]),
     (m.rmse, "predicted, actual", [(torch.zeros(3, 1), torch.zeros(3)), ([math.nan], [1.0])]),
-    (m.mae, "not empty", [([], [])]),
+    (m.mae, "predicted, actual: .*not empty", [([], [])]),
     (m.auc, "labels", [([0.1, 0.2], [1, 1]), ([0.1, 0.2], [1, 2])]),
     (m.log_loss, "labels", [([0.1, 0.2], [1, 0.5])]),
     (m.normalized_entropy, "labels", [([0.1, 0.2], [0, 0])]),
@@ -218,3 +198,33 @@ BAD += [  # read by test_bad_input
     (lambda a: calibration(smoothing=a), "^smoothing", [(0.0,)]),
     (calibration, "^recommended: got codes", [(((2,), (0,)),)]),
 ]
+test_refusals = refusals(*((said, call, *given) for call, said, calls in BAD for given in calls))
+
+
+class TestRanks:
+    def test_by_hand(self):
+        others = torch.tensor([[5.0, 3, 1, -torch.inf], [2.0, 2, 2, 2], [0.0, 0, 9, 9]])
+        assert m.rank_among(torch.tensor([3.0, 2, 1]), others).tolist() == [2.5, 3, 3]
+
+    def test_a_model_that_says_nothing_stands_in_the_middle(self):
+        rank = m.rank_among(torch.zeros(3), torch.zeros(3, 100))
+        assert rank.tolist() == [51] * 3
+        assert m.sampled_hit_rate(rank, torch.tensor([100] * 3), 100, 10).tolist() == [0] * 3
+
+    def test_sampled_hit_rate_is_what_draws_give(self):
+        rank = torch.tensor([60.0, 100, 150, 200])
+        exact = m.sampled_hit_rate(rank, torch.tensor([1600] * 4), 100, 10)
+        for place, found in zip((60, 100, 150, 200), exact.tolist(), strict=True):  # place - 1 of 1,600 are better
+            ways = (math.comb(place - 1, n) * math.comb(1601 - place, 100 - n) for n in range(10))
+            assert found == pytest.approx(sum(ways) / math.comb(1600, 100))
+        draw = np.random.default_rng(0)
+        drawn = [(draw.permutation(1600)[:100] < 99).sum() < 10 for _ in range(4000)]  # rank 100: 99 are better
+        assert np.mean(drawn) == pytest.approx(exact[1].item(), abs=0.015)
+        full = m.sampled_hit_rate(torch.tensor([10.0, 10.5, 11]), torch.tensor([50] * 3), 99, 10)
+        assert full.tolist() == [1, 0, 0]
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match="others"):
+            m.rank_among(torch.zeros(2), torch.zeros(3, 4))
+        with pytest.raises(ValueError, match="others"):
+            m.rank_among(torch.full((2,), torch.nan), torch.zeros(2, 4))

@@ -3,12 +3,11 @@
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shared import coded, placed, refusals
 
-from course_utils.data.interactions import Interactions
 from course_utils.errors import InputError
 from course_utils.evaluation.off_policy import doubly_robust, effective_share, ips, naive_average, snips
 from course_utils.simulation import logs
@@ -73,30 +72,19 @@ def test_snips_stays_within_the_rewards_and_leading_dimensions_are_logs_of_their
         assert estimate(rewards, target, chances)[2, 1] == pytest.approx(alone)
 
 
-GOOD = {"rewards": [1.0] * 3, "target": [1.0] * 3, "propensities": [1.0] * 3}
+GOOD = dict.fromkeys(("rewards", "target", "propensities"), [1.0] * 3)
+MORE = GOOD | dict.fromkeys(("predicted", "expected"), [1.0] * 3)
 BAD = [("target", [1.0] * 2), ("propensities", [1.0] * 2), ("rewards", []), ("rewards", [np.nan] * 3)]
 BAD += [("target", [1.5] * 3), ("propensities", [0.0] * 3), ("predicted", [1.0] * 2), ("expected", [1.0] * 2)]
-
-
-@pytest.mark.parametrize(("name", "value"), BAD)
-def test_bad_input_is_refused_by_name(name, value):
-    more = {"predicted": [1.0] * 3, "expected": [1.0] * 3}
-    for estimate, good in ((ips, GOOD), (snips, GOOD), (doubly_robust, GOOD | more)):
-        if name in good:
-            with pytest.raises(InputError, match=f"^{name}"):
-                estimate(**good | {name: value})
-
-
-def rated_arms(users, items, ratings, n_arms, **options):
-    table = pd.DataFrame({"user_id": users, "item_id": items, "rating": ratings})
-    return logs.rated_arms(Interactions.from_frame(table), n_arms, **options)
+CALLS = (ips, GOOD), (snips, GOOD), (doubly_robust, MORE)
+test_refusals = refusals(*((k, call, good | {k: v}) for k, v in BAD for call, good in CALLS if k in good))
 
 
 @pytest.fixture
 def world():
     rng = np.random.default_rng(3)
-    users, items = np.nonzero(rng.random((80, 12)) < 0.8)
-    return rated_arms(users, items, rng.integers(1, 6, len(users)) * 1.0, 6, at_least=3, reward_from=4.0)
+    part = placed(rng.random((80, 12)) < 0.8, rng.integers(1, 6, (80, 12)))
+    return logs.rated_arms(part, 6, at_least=3, reward_from=4.0)
 
 
 def test_policies_and_the_logs_that_follow_them(world):
@@ -131,13 +119,14 @@ def test_ridge_rewards_learn_from_their_users_alone(world):
 
 
 def test_rewards_are_the_ratings_and_bad_worlds_policies_and_pools_are_refused(world):
-    small = rated_arms([0, 0, 1, 1, 2], [5, 6, 5, 7, 5], [5.0, 2.0, 4.0, 5.0, 1.0], 2, at_least=1, reward_from=4.0)
+    part = coded([(0, 0, 5), (0, 1, 2), (1, 0, 4), (1, 2, 5), (2, 0, 1)], 3, 3)
+    small = logs.rated_arms(part, 2, at_least=1, reward_from=4.0)
     assert small.items.tolist() == [0, 1]
     np.testing.assert_array_equal(small.rewards, [[1, 0], [1, np.nan], [0, np.nan]])
     assert small.value(np.array([[0, 1.0], [1, 0], [1, 0]])) == pytest.approx(1 / 3)
     for bad in ({"n_arms": 0}, {"n_arms": 99}, {"at_least": 99}):
         with pytest.raises(InputError):
-            rated_arms([0, 1], [0, 0], [5.0, 1.0], **{"n_arms": 1, "at_least": 1, **bad})
+            logs.rated_arms(part, **{"n_arms": 1, "at_least": 1, **bad})
     for policy in (np.full(world.rated.shape, 1 / 6), world.rated[:, :2] * 1.0):
         with pytest.raises(InputError, match="policy"):
             world.value(policy)

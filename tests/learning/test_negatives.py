@@ -4,25 +4,15 @@ import gc
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from shared import coded, placed, refusals
 
-from course_utils.data.interactions import Interactions
 from course_utils.errors import InputError
 from course_utils.learning import negatives
-
-
-def interactions(pairs, n_users, n_items):
-    frame = pd.DataFrame(pairs, columns=["user_id", "item_id"], dtype="int64")
-    return Interactions.from_frame(frame, user_ids=np.arange(n_users), item_ids=np.arange(n_items))
-
-
-def of(seen):
-    return interactions([tuple(cell) for cell in np.argwhere(seen)], *seen.shape)
 
 
 def codes(*values):
@@ -52,9 +42,9 @@ def test_never_a_positive_and_always_an_item(world, seed, power):
     can_be_drawn = ~seen & ((seen.sum(0) > 0) | (not power))
     if not can_be_drawn[users].any(axis=1).all() or (power and not seen.any()):
         with pytest.raises(InputError, match=r"interactions: got none|who has met every item that can be drawn"):
-            draw(of(seen), codes(*users), 1, power, seed)
+            draw(placed(seen), codes(*users), 1, power, seed)
     else:
-        drawn = draw(of(seen), codes(*users), 50, power, seed)
+        drawn = draw(placed(seen), codes(*users), 50, power, seed)
         assert drawn.shape == (len(users), 50)
         assert drawn.dtype == torch.long
         for user, items in zip(users, drawn.tolist(), strict=True):
@@ -69,7 +59,7 @@ SKEWED[:3] = np.array([[1, 0, 1, 0, 0, 0], [0, 1, 0, 0, 1, 0], [0] * 6])
 
 @pytest.mark.parametrize("power", [None, 0.0, 0.5, 0.75, 1.0])
 def test_the_promised_distribution(power):
-    known, users = of(SKEWED), codes(0, 1, 2, 39)
+    known, users = placed(SKEWED), codes(0, 1, 2, 39)
     drawn = draw(known, users, 50_000, power, 3)
     chance = negatives.log_chance(known, users, torch.arange(6).expand(4, 6), power=power or 0).exp().numpy()
     for row, user in enumerate(users.tolist()):
@@ -83,14 +73,14 @@ def test_the_promised_distribution(power):
 def test_a_rare_item_between_many_seen_ones_is_found_without_rounding():
     pairs = [(0, item) for item in range(3000) if item != 1234] + [(1, 1234)]
     pairs += [(user, item) for user in range(2, 6) for item in range(0, 3000, 7)]
-    known = interactions(pairs, 6, 3000)
+    known = coded(pairs, 6, 3000)
     assert (draw(known, torch.zeros(500, dtype=torch.long), 20, power=0.75) == 1234).all()
     assert negatives.log_chance(known, codes(0), torch.tensor([[1234]])).item() == 0.0
 
 
 @pytest.mark.parametrize("power", [0.75, 1, 0])
 def test_log_popularity_by_hand(power):
-    known = interactions([(user, 0) for user in range(8)] + [(0, 1), (1, 2)], 8, 4)
+    known = coded([(user, 0) for user in range(8)] + [(0, 1), (1, 2)], 8, 4)
     weight = np.array([8.0, 1, 1, 0]) ** power
     q = negatives.log_popularity(known, power).exp()
     np.testing.assert_allclose(q.numpy(), weight / weight.sum(), rtol=1e-12)
@@ -102,17 +92,9 @@ def test_log_popularity_by_hand(power):
 def test_in_batch_is_the_mask_of_all_pairs(world, data):
     seen, users = world
     items = data.draw(st.lists(st.integers(0, seen.shape[1] - 1), min_size=len(users), max_size=len(users)))
-    free = negatives.in_batch(of(seen), codes(*users), codes(*items))
+    free = negatives.in_batch(placed(seen), codes(*users), codes(*items))
     assert free.dtype == torch.bool
     assert (free.numpy() == ~seen[np.array(users, dtype=int)][:, np.array(items, dtype=int)]).all()
-
-
-def test_hard_and_semi_hard_by_hand():
-    scores, positive = torch.tensor([[0.9, 2.0, 0.4, 0.9, 1.5]]), torch.tensor([1.0])
-    assert negatives.hard(scores, 4).tolist() == [[1, 4, 0, 3]]  # of equals the first
-    assert negatives.semi_hard(positive, scores).tolist() == [[0]]
-    assert negatives.semi_hard(positive, scores, 5).tolist() == [[0, 3, 2, 4, 1]]  # from above, nearest first
-    assert negatives.semi_hard(torch.tensor([0.4]), scores).tolist() == [[2]]  # not below: but the nearest
 
 
 @settings(max_examples=40)
@@ -123,9 +105,10 @@ def test_mining_as_a_naive_loop_does_it(data, rows, columns, seed):
     scores, positive = whole[:, 1:], whole[:, 0]
     allowed = torch.rand(rows, columns, generator=generator) < 0.6
     allowed[:, 0] = True
+    options = {} if allowed.all() else {"allowed": allowed}
     n = data.draw(st.integers(1, int(allowed.sum(1).min())))
-    mined = negatives.hard(scores, n, allowed=allowed).tolist()
-    near = negatives.semi_hard(positive, scores, n, allowed=allowed).tolist()
+    mined = negatives.hard(scores, n, **options).tolist()
+    near = negatives.semi_hard(positive, scores, n, **options).tolist()
     for row in range(rows):
         places = [c for c in range(columns) if allowed[row, c]]
         s, p = scores[row].tolist(), positive[row].item()
@@ -147,33 +130,27 @@ def test_mix():
 
 
 ZEROS, PAIR = torch.zeros(2, 3), codes(0, 1)
-KNOWN, FULL = interactions([(0, 0), (1, 0)], 2, 2), interactions([(0, 0), (1, 0), (1, 1)], 2, 2)
-REFUSED = [
-    (draw, (FULL, codes(2)), r"users: got codes 2\.\.2, expected codes in 0\.\.1"),
-    (draw, (FULL, codes(-1)), "users: got codes -1"),
-    (draw, (FULL, PAIR), "users: got user code 1, who has met every item"),
-    (draw, (KNOWN, codes(0), 1, -1), "power: got -1"),
-    (draw, (KNOWN, codes(0), 1, 0.75), "users: got user code 0"),
-    (negatives.log_popularity, (KNOWN, float("nan")), "power: got nan"),
-    (negatives.log_chance, (KNOWN, codes(0), codes(2)[None]), "items: got codes 2"),
-    (negatives.in_batch, (KNOWN, codes(0), PAIR), "items: got "),
-    (negatives.in_batch, (KNOWN, codes(0), codes(-1)), "items: got codes -1"),
-    (negatives.hard, (torch.zeros(3),), r"scores: got shape \(3,\)"),
-    (negatives.hard, (ZEROS + float("nan"),), "scores: got nan"),
-    (negatives.hard, (ZEROS, 4), r"n: got 4, expected a whole number in 1\.\.3"),
-    (lambda scores: negatives.hard(scores, allowed=scores), (ZEROS,), "allowed: got torch.float"),
-    (lambda scores: negatives.hard(scores, allowed=scores > 0), (ZEROS,), "n: got 1, expected 0 at most, the cand"),
-    (negatives.semi_hard, (torch.zeros(3), ZEROS), r"positive: got shape \(3,\)"),
-    (negatives.semi_hard, (torch.full((2,), float("inf")), ZEROS), "positive: got nan or inf"),
-    (mix, (ZEROS, ZEROS[0], 0.5), r"second: got shape \(3,\)"),
-    (mix, (ZEROS, ZEROS, 1.5), "share: got 1.5"),
-]
-
-
-@pytest.mark.parametrize(("function", "arguments", "message"), REFUSED)
-def test_refuses(function, arguments, message):
-    with pytest.raises(InputError, match=f"^{message}"):
-        function(*arguments)
+KNOWN, FULL = coded([(0, 0), (1, 0)], 2, 2), coded([(0, 0), (1, 0), (1, 1)], 2, 2)
+test_refusals = refusals(
+    (r"users: got codes 2\.\.2, expected codes in 0\.\.1", draw, FULL, codes(2)),
+    ("users: got codes -1", draw, FULL, codes(-1)),
+    ("users: got user code 1, who has met every item", draw, FULL, PAIR),
+    ("power: got -1", draw, KNOWN, codes(0), 1, -1),
+    ("users: got user code 0", draw, KNOWN, codes(0), 1, 0.75),
+    ("power: got nan", negatives.log_popularity, KNOWN, float("nan")),
+    ("items: got codes 2", negatives.log_chance, KNOWN, codes(0), codes(2)[None]),
+    ("items", negatives.in_batch, KNOWN, codes(0), PAIR),
+    ("items: got codes -1", negatives.in_batch, KNOWN, codes(0), codes(-1)),
+    (r"scores: got shape \(3,\)", negatives.hard, ZEROS[0]),
+    ("scores: got nan", negatives.hard, ZEROS + float("nan")),
+    (r"n: got 4, expected a whole number in 1\.\.3", negatives.hard, ZEROS, 4),
+    ("allowed: got torch.float", negatives.hard, ZEROS, {"allowed": ZEROS}),
+    ("n: got 1, expected 0 at most, the cand", negatives.hard, ZEROS, {"allowed": ZEROS > 0}),
+    (r"positive: got shape \(3,\)", negatives.semi_hard, ZEROS[0], ZEROS),
+    ("positive: got nan or inf", negatives.semi_hard, ZEROS[:, 0] + float("inf"), ZEROS),
+    (r"second: got shape \(3,\)", mix, ZEROS, ZEROS[0], 0.5),
+    ("share: got 1.5", mix, ZEROS, ZEROS, 1.5),
+)
 
 
 def test_no_rows_give_no_rows():
@@ -185,7 +162,7 @@ def test_no_rows_give_no_rows():
 
 def test_nothing_is_written_into_the_interactions_and_an_index_goes_with_them():
     gc.collect()
-    data, kept = interactions([(0, 1), (1, 0)], 2, 4), len(negatives._INDEXES)
+    data, kept = coded([(0, 1), (1, 0)], 2, 4), len(negatives._INDEXES)
     before, size = set(vars(data)), len(pickle.dumps(data))
     first = draw(data, PAIR, 3)
     draw(data, codes(0), 3, power=0)

@@ -1,30 +1,24 @@
 """Slates: each interaction once an epoch, padding marked, negatives never met."""
 
-import pandas as pd
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import coded, refusals
 
-from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError
 from course_utils.learning.slates import Slates
 
 SOME = [(0, item) for item in range(7)] + [(2, 3)] + [(3, item) for item in range(5)]
 
 
 def slates(pairs, n_users=4, n_items=12, seed=0, **sizes):
-    frame = pd.DataFrame(pairs, columns=["user_id", "item_id"], dtype="int64")
-    known = Interactions.from_frame(frame, user_ids=range(n_users), item_ids=range(n_items))
-    return Slates(known, generator=torch.Generator().manual_seed(seed), **sizes)
+    return Slates(coded(pairs, n_users, n_items), generator=torch.Generator().manual_seed(seed), **sizes)
 
 
-@given(
-    st.sets(st.tuples(st.integers(0, 3), st.integers(0, 10)), min_size=1, max_size=44),  # nobody has met item 11
-    st.fixed_dictionaries({"positives": st.integers(1, 6), "negatives": st.integers(1, 5)}),
-    st.integers(1, 9),
-    st.integers(0, 2**20),
-)
+PAIRS = st.sets(st.tuples(st.integers(0, 3), st.integers(0, 10)), min_size=1, max_size=44)  # nobody has met item 11
+SIZES = st.fixed_dictionaries({"positives": st.integers(1, 6), "negatives": st.integers(1, 5)})
+
+
+@given(PAIRS, SIZES, st.integers(1, 9), st.integers(0, 2**20))
 @settings(max_examples=60)
 def test_an_epoch(pairs, sizes, batch_size, seed):
     batches = slates(sorted(pairs), seed=seed, batch_size=batch_size, **sizes)
@@ -60,15 +54,8 @@ def test_every_order_of_a_user_is_as_likely():
     torch.testing.assert_close(counts / 2000, torch.full((7,), 1 / 7), atol=0.04, rtol=0)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        *((lambda name=name: slates(SOME, **{name: 0}), f"{name}: got 0") for name in ("positives", "negatives")),
-        (lambda: slates(SOME, batch_size=0), "batch_size: got 0"),
-        (lambda: slates([]), "interactions: got none"),
-        (lambda: next(iter(slates([(0, 0), (0, 1)], 1, 2))), "users: got .* who has met every item"),
-    ],
+test_refusals = refusals(
+    *((name, slates, SOME, {name: 0}) for name in ("positives", "negatives", "batch_size")),
+    ("interactions: got none", slates, []),
+    ("users: got .* who has met every item", lambda: next(iter(slates([(0, 0), (0, 1)], 1, 2)))),
 )
-def test_refuses(call, message):
-    with pytest.raises(InputError, match=f"^{message}"):
-        call()

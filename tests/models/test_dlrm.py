@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import refusals
 from torch import nn
 
 from course_utils.errors import InputError
-from course_utils.models.dlrm import DCN, DLRM, DNN, ConcatInteraction, CrossNetwork, DotInteraction, mlp
+from course_utils.models.dlrm import DCN, DLRM, DNN, ConcatInteraction, CrossNetwork, DotInteraction
 from course_utils.models.embedding_bags import EmbeddingBags
 from course_utils.models.embedding_mf import MatrixFactorization
 from course_utils.models.factorization_machines import FactorizationMachine
@@ -61,14 +62,6 @@ class TestEmbeddingBags:
                 module(codes, [NONE, NONE])
         assert module([NONE, NONE], [NONE, NONE]).shape == (0, 2, 3)
 
-    def test_bags_by_hand(self):
-        """Clinic S1-02 and S1-03: W = 0..14, bags {1, 2} and {3, 4}; and an empty one on either side."""
-        module = EmbeddingBags([5], 3)
-        module.table(0).copy_(torch.arange(15.0).reshape(5, 3))
-        codes, offsets = [torch.tensor([1, 2, 3, 4])], [torch.tensor([0, 0, 2, 4])]
-        assert module(codes, offsets).tolist() == [[[0, 0, 0]], [[9, 11, 13]], [[21, 23, 25]], [[0, 0, 0]]]
-        assert module(codes, offsets, [torch.tensor([0.5, 2, 1, 1])])[1].tolist() == [[13.5, 16, 18.5]]
-
     @settings(max_examples=20)
     @given(st.integers(0, 10_000), st.integers(1, 5), st.booleans())
     def test_equals_separate_embedding_bags(self, seed, rows, weighted):
@@ -96,10 +89,6 @@ class TestEmbeddingBags:
         close(module(codes, weights=weights), module(*lists, list(weights.T)))
         some = [None, *weights.T[1:]]  # a None stands for ones
         close(module(*lists, some), module(*lists, [torch.ones_like(weights[:, 0]), *weights.T[1:]]))
-        for rows, starts, factors in (module.flatten(codes, None, weights), module.flatten(*lists, list(weights.T))):
-            assert rows.tolist() == (codes + torch.tensor([0, 4, 7])).T.flatten().tolist()
-            assert starts.tolist() == list(range(18))
-            assert factors.tolist() == weights.T.flatten().tolist()
 
     def test_start(self):
         module = EmbeddingBags([4, 10_000], 8)
@@ -109,18 +98,6 @@ class TestEmbeddingBags:
 
 
 class TestDLRM:
-    def test_by_hand(self):
-        model, dense, codes = DLRM(2, [1, 1], 2, [], [1]), torch.tensor([[1.0, 0]]), torch.zeros(1, 2).long()
-        model.embeddings.table(0).copy_(torch.tensor([[2.0, 1]]))
-        model.embeddings.table(1).copy_(torch.tensor([[0.0, -1]]))
-        model.top_mlp[0].weight.data = torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.5]])
-        model.top_mlp[0].bias.data.zero_()
-        assert model.interaction(dense, model.embeddings(codes)).tolist() == [[1, 0, 2, 0, -1]]
-        logit = model(dense, codes)
-        loss = nn.functional.binary_cross_entropy_with_logits(logit, torch.ones(1))
-        found = [logit.item(), logit.sigmoid().item(), loss.item()]
-        assert found == pytest.approx([0.2, 0.549834, 0.598139], abs=1e-6)
-
     @pytest.mark.parametrize("sparse_mlp", [None, [5, 4]])
     @pytest.mark.parametrize("interaction", ["dot", "cat"])
     def test_against_a_naive_loop(self, interaction, sparse_mlp):
@@ -142,10 +119,8 @@ class TestDLRM:
         close(model(dense, *batch), torch.stack(expected))
 
     def test_matrix_factorization_is_the_special_case(self):
-        factors, pairs = (
-            MatrixFactorization(7, 9, 5, std=1.0, mean=3.5),
-            torch.stack([torch.arange(7), torch.arange(7) + 2], 1),
-        )
+        factors = MatrixFactorization(7, 9, 5, std=1.0, mean=3.5)
+        pairs = torch.stack([torch.arange(7), torch.arange(7) + 2], 1)
         users, items = factors.user_factors.weight, factors.item_factors.weight
         model = DLRM(0, [7, 9], 5, [], [])
         model.embeddings.weight.data = torch.cat([users, items]).data
@@ -171,17 +146,6 @@ class TestDLRM:
 
 
 class TestCross:
-    def test_by_hand(self):
-        x0 = torch.tensor([[1.0, 2]])
-        one, two = CrossNetwork(2, 2, version=1), CrossNetwork(2, 2, version=2)
-        for layer, weight in zip(one.layers, ([0.5, -1], [1.0, 1]), strict=True):
-            layer.weight.data = torch.tensor(weight)
-        for layer in two.layers:
-            layer.linear.weight.data = torch.tensor([[0.0, 1], [1, 0]])
-            layer.linear.bias.data.zero_()
-        assert (one.layers[0](x0, x0).tolist(), one(x0).tolist()) == ([[-0.5, -1]], [[-2, -4]])
-        assert (two.layers[0](x0, x0).tolist(), two(x0).tolist()) == ([[3, 4]], [[7, 10]])
-
     @pytest.mark.parametrize(("version", "rank", "size"), [(1, None, 858), (2, None, 184_470), (2, 2, 2145)])
     def test_against_a_naive_loop(self, version, rank, size):
         assert count(CrossNetwork(429, 1, version=version, rank=rank)) == size
@@ -267,35 +231,20 @@ class TestEachModel:
                 model(dense, *arguments)
 
 
-REFUSED = {
-    "cardinalities": [{"cardinalities": []}, {"cardinalities": [3, 0]}],
-    "embedding_dim": [{"embedding_dim": 0}],
-    "bottom_mlp": [{"bottom_mlp": [5]}, {"bottom_mlp": []}],
-    "widths": [{"bottom_mlp": [0, 4]}],
-    "top_mlp": [{"top_mlp": [2]}, {"top_mlp": []}],
-    "num_dense": [{"num_dense": 0, "cardinalities": [3, 3]}, {"num_dense": -1, "bottom_mlp": []}],
-    "vectors": [{"num_dense": 0, "bottom_mlp": []}],
-    "interaction": [{"interaction": "sum"}],
-    "sparse_mlp": [{"sparse_mlp": [3]}],
-    "version": [{"version": 3}],
-    "rank": [{"rank": 0}, {"version": 1, "rank": 2}],
-    "layers": [{"layers": 0}],
-}
+def dlrm(**options):
+    given = {"num_dense": 2, "cardinalities": [3], "embedding_dim": 4, "bottom_mlp": [4], "top_mlp": [1]}
+    DLRM(**given | options)
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refusals(name):
-    dlrm = {"num_dense": 2, "cardinalities": [3], "embedding_dim": 4, "bottom_mlp": [4], "top_mlp": [1]}
-    of_cross = name in ("version", "rank", "layers")
-    make, given = (CrossNetwork, {"width": 3, "layers": 2}) if of_cross else (DLRM, dlrm)
-    for options in REFUSED[name]:
-        with pytest.raises(InputError, match=f"^{name}: got"):
-            make(**given | options)
-    with pytest.raises(InputError, match=r"^x0: got shape \(5, 3\), expected shape \(B, 2\)"):
-        CrossNetwork(2, 1)(torch.ones(5, 3))
-
-
-def test_mlp():
-    assert len(mlp([3])) == 0
-    assert [type(layer) for layer in mlp([3, 2, 1])] == [nn.Linear, nn.ReLU] * 2
-    assert [type(layer) for layer in mlp([3, 2, 1], last_relu=False)] == [nn.Linear, nn.ReLU, nn.Linear]
+WRONG = {"cardinalities": ([], [3, 0]), "embedding_dim": (0,), "bottom_mlp": ([5], []), "top_mlp": ([2], [])}
+WRONG |= {"interaction": ("sum",), "sparse_mlp": ([3],)}
+test_refusals = refusals(
+    *((name, dlrm, {name: value}) for name, values in WRONG.items() for value in values),
+    ("widths", dlrm, {"bottom_mlp": [0, 4]}),
+    ("num_dense", dlrm, {"num_dense": 0, "cardinalities": [3, 3]}),
+    ("num_dense", dlrm, {"num_dense": -1, "bottom_mlp": []}),
+    ("vectors", dlrm, {"num_dense": 0, "bottom_mlp": []}),
+    *(("version", CrossNetwork, 3, 2, {"version": 3}), ("layers", CrossNetwork, 3, 0)),
+    *(("rank", CrossNetwork, 3, 2, options) for options in ({"rank": 0}, {"version": 1, "rank": 2})),
+    (r"x0: got shape \(5, 3\), expected shape \(B, 2\)", CrossNetwork(2, 1), torch.ones(5, 3)),
+)

@@ -1,34 +1,23 @@
-"""Matrix factorisation by gradient steps: one step by hand, the module and its fit."""
+"""Matrix factorisation by gradient steps: the module and its fit."""
 
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+from shared import placed, refusals
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from course_utils.data import splits
-from course_utils.data.interactions import Interactions
 from course_utils.errors import DivergedError, InputError
 from course_utils.evaluation import protocol
 from course_utils.models.embedding_mf import MatrixFactorization
-
-
-def coded(seen, ratings=None):
-    """Interactions at the places of a matrix; ids are the codes."""
-    users, items = np.nonzero(seen)
-    frame = pd.DataFrame({"user_id": users, "item_id": items})
-    if ratings is not None:
-        frame["rating"] = ratings[users, items]
-    return Interactions.from_frame(frame, user_ids=range(len(seen)), item_ids=range(seen.shape[1]))
 
 
 def toy(share=0.7):
     """A part of a matrix of rank 2, around 3."""
     rng = np.random.default_rng(0)
     full = 3 + rng.normal(size=(30, 2)) @ rng.normal(size=(2, 20))
-    return coded(rng.random(full.shape) < share, full)
+    return placed(rng.random(full.shape) < share, full)
 
 
 def fitted(data=None, **options):
@@ -36,18 +25,6 @@ def fitted(data=None, **options):
 
 
 class TestModule:
-    @pytest.mark.parametrize(("step", "prediction"), [(0.1, 2.86), (0.2, 5.44), (0.3, 8.74)])
-    def test_one_sgd_step_by_hand(self, step, prediction):
-        model, code = MatrixFactorization(1, 1, 2, biases=False), torch.tensor([0])
-        tables = model.user_factors.weight, model.item_factors.weight
-        for table, start in zip(tables, ([[1.0, 0.5]], [[0.5, 1.0]]), strict=True):
-            table.data = torch.tensor(start)
-        assert model(code, code).item() == 1
-        mse_loss(model(code, code), torch.tensor([4.0])).backward()
-        assert [table.grad.tolist() for table in tables] == [[[-3.0, -6.0]], [[-6.0, -3.0]]]
-        torch.optim.SGD(model.parameters(), lr=step).step()
-        assert model(code, code).item() == pytest.approx(prediction)
-
     @pytest.mark.parametrize("factors", [1, 2, 5, 7])
     def test_forward_against_a_loop(self, factors):
         model = MatrixFactorization(4, 5, factors, std=1.0, mean=3.5)
@@ -99,7 +76,7 @@ class TestFit:
     def test_clicks(self, loss):
         """Two tastes: users like the items of their own half and have met most of them."""
         same = torch.arange(40)[:, None] % 2 == torch.arange(30) % 2
-        data = coded((np.random.default_rng(0).random((40, 30)) < 0.7) & same.numpy())
+        data = placed((np.random.default_rng(0).random((40, 30)) < 0.7) & same.numpy())
         model = MatrixFactorization(40, 30, 4, std=0.1)
         model.fit(data, loss=loss, epochs=60, batch_size=64, lr=0.03, negatives=4, progress=False)
         assert model.history[loss].iloc[0] > model.history[loss].iloc[-1]
@@ -110,7 +87,7 @@ class TestFit:
             model.predict([0], [0])
 
     def test_the_penalty_of_clicks_counts_the_negatives(self):
-        data = coded(np.arange(20) == np.zeros((30, 1)))  # everyone has item 0 alone
+        data = placed(np.arange(20) == np.zeros((30, 1)))  # everyone has item 0 alone
         model = fitted(data, loss="bpr", epochs=1, lr=1e-12, negatives=100, regularization=0.5)
         p, q = (table.weight.square().sum(1) for table in (model.user_factors, model.item_factors))
         expected = 0.5 * (p.mean() + (q[0] + 100 * q[1:].mean()) / 101)
@@ -134,29 +111,19 @@ class TestFit:
         history = fitted(epochs=5, validate=lambda module: next(values), patience=1).history
         assert (len(history), history.attrs["best_epoch"]) == (3, 2)
 
-    def test_quality_on_movielens(self, movielens):
-        train, test = map(movielens.interactions, next(splits.k_fold(movielens.ratings, seed=0)))
+    def test_quality_on_movielens(self, fold):
+        train, test = fold
         model = MatrixFactorization(train.n_users, train.n_items).fit(train, progress=False)
         assert 0.890 < protocol.measure_ratings(model, test)["rmse"] < 0.910
 
 
-@pytest.mark.parametrize(
-    ("call", "argument", "options"),
-    [
-        *[
-            (MatrixFactorization, name, {"n_users": 2, "n_items": 2, name: 0})
-            for name in ("n_users", "n_items", "factors", "std")
-        ],
-        (MatrixFactorization, "mean", {"n_users": 2, "n_items": 2, "mean": 3.5, "biases": False}),
-        *[(fitted, name, {name: 0}) for name in ("epochs", "batch_size")],
-        (fitted, "loss", {"loss": "hinge"}),
-        (fitted, "regularization", {"regularization": -1.0}),
-        (fitted, "negatives", {"negatives": 0, "loss": "bce"}),
-    ],
+test_refusals = refusals(
+    *((name, MatrixFactorization, {"n_users": 2, "n_items": 2, name: 0}) for name in ("n_users", "n_items", "std")),
+    ("mean", MatrixFactorization, 2, 2, {"mean": 3.5, "biases": False}),
+    *((name, fitted, {name: 0}) for name in ("epochs", "batch_size")),
+    *(("loss", fitted, {"loss": "hinge"}), ("regularization", fitted, {"regularization": -1.0})),
+    ("negatives", fitted, {"negatives": 0, "loss": "bce"}),
 )
-def test_bad_input_is_named(call, argument, options):
-    with pytest.raises(InputError, match=f"^{argument}: got"):
-        call(**options)
 
 
 def test_a_misspelled_option_and_a_diverging_loss_are_named():

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from shared import coded, placed, refusals
 
 from course_utils.data.features import user_features
 from course_utils.data.interactions import Interactions
 from course_utils.errors import InputError
-from course_utils.learning import loop
 from course_utils.models import factorization_machines
 from course_utils.models.embedding_mf import MatrixFactorization
 from course_utils.models.factorization_machines import DAYS, WEEKS, ContextFM, FactorizationMachine, rating_times
@@ -46,26 +46,13 @@ class TestFactorizationMachine:
         x = torch.tensor([[0.0, 0, 2, -1, 0, 0, 0], [2, 0, 0, 0, 0, 0, -1], [0, 2, 0, 0, -1, 0, 0]])
         close(model(dense, codes, None, torch.tensor([[2.0, -1.0]]).expand(3, 2)), definition(x))
 
-    def test_learns_a_product(self):
-        """Logit +2 when both codes are equal, -2 else: no linear model can."""
-        torch.manual_seed(0)
-        codes = torch.cartesian_prod(torch.arange(3), torch.arange(3))
-        labels = (codes[:, 0] == codes[:, 1]).double()
-        model, batches = FactorizationMachine([3, 3], 3), loop.batches(codes, labels, batch_size=9)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits
-        loop.fit(model, batches, lambda module, batch: loss(module(None, batch[0]), batch[1]), epochs=200, lr=0.05)
-        assert ((model(None, codes) > 0) == labels.bool()).all()
-
 
 @pytest.fixture
 def data():
     """Ratings that depend on a kind of user and a kind of item."""
     rng = np.random.default_rng(0)
-    users, items = np.nonzero(rng.random((40, 25)) < 0.6)
-    stars = 3 + np.where(users % 2 == items % 2, 1.0, -1.0) + 0.1 * rng.normal(size=len(users))
-    frame = pd.DataFrame({"user_id": users, "item_id": items, "rating": stars})
-    frame["timestamp"] = 1000 + 86400 * rng.integers(0, 100, len(users))
-    return Interactions.from_frame(frame, user_ids=np.arange(40), item_ids=np.arange(25))
+    alike = np.arange(40)[:, None] % 2 == np.arange(25) % 2
+    return placed(rng.random((40, 25)) < 0.6, 2 + 2.0 * alike + 0.1 * rng.normal(size=(40, 25)))
 
 
 def test_is_the_naive_sum_over_pairs_of_different_blocks(data):
@@ -149,29 +136,24 @@ def test_user_features():
     assert found.shape == (3, 7 + 2 + 2)
     assert (found.sum(axis=1) == 3).all()
     assert found[0, 0] == found[1, 1] == found[2, 6] == 1
-    with pytest.raises(InputError, match="users"):
-        user_features(frame[["age"]])
 
 
 def test_rating_times():
-    day, ids = 86400, {"user_ids": [0, 1], "item_ids": [0, 1, 2]}
-    past = pd.DataFrame({"user_id": [0, 1, 1], "item_id": [0, 0, 1], "timestamp": [0, 10 * day, 13 * day]})
-    asked = pd.DataFrame({"user_id": [1, 0], "item_id": [2, 2], "timestamp": [17 * day, 999 * day]})
-    train = Interactions.from_frame(past, **ids)
+    day = 86400
+    train = coded([(0, 0, 1, 0), (1, 0, 1, 10 * day), (1, 1, 1, 13 * day)], 2, 3)
     assert rating_times(train, train).tolist() == [[0, 0], [1, 0], [1, 2]]
-    assert rating_times(train, Interactions.from_frame(asked, **ids)).tolist() == [[2, 3], [WEEKS - 1, DAYS - 1]]
+    asked = coded([(1, 2, 1, 17 * day), (0, 2, 1, 999 * day)], 2, 3)
+    assert rating_times(train, asked).tolist() == [[2, 3], [WEEKS - 1, DAYS - 1]]
 
 
-def test_wrong_sizes():
-    machine, model = partial(FactorizationMachine, cardinalities=[3, 4], factors=3), ContextFM
-    for make, option, value, name in (
-        *((machine, "num_dense", -1, "num_dense"), (machine, "factors", 0, "embedding_dim")),
-        *((machine, "cardinalities", [], "cardinalities"), (model, "cardinalities", (0,), "cardinalities")),
-        *((model, name, 0, name) for name in ("factors", "epochs")),
-        *((model, name, -1.0, name) for name in ("shrinkage", "regularization", "context_shrinkage")),
-    ):
-        with pytest.raises(InputError, match=f"^{name}: got"):
-            make(**{option: value})
+MACHINE = partial(FactorizationMachine, cardinalities=[3, 4], factors=3)
+test_refusals = refusals(
+    *(("num_dense", MACHINE, {"num_dense": -1}), ("embedding_dim", MACHINE, {"factors": 0})),
+    *(("cardinalities", call, {"cardinalities": x}) for call, x in ((MACHINE, []), (ContextFM, (0,)))),
+    *((name, ContextFM, {name: 0}) for name in ("factors", "epochs")),
+    *((name, ContextFM, {name: -1.0}) for name in ("shrinkage", "regularization", "context_shrinkage")),
+    ("users", user_features, pd.DataFrame({"age": [17]})),
+)
 
 
 def test_features_and_contexts_that_do_not_fit(data):

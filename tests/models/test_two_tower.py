@@ -1,12 +1,10 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from shared import coded, refusals
 
-from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError
 from course_utils.evaluation import protocol
 from course_utils.models.two_tower import TwoTower
 
@@ -16,14 +14,9 @@ RNG = np.random.default_rng(0)
 LIKES = np.argwhere(RNG.random((40, 30)) < np.where(np.arange(40)[:, None] % 2 == KIND, 0.5, 0.03))
 TEST = RNG.random(len(LIKES)) < 0.25
 
-
-def coded(pairs):
-    frame = pd.DataFrame(pairs, columns=["user_id", "item_id"])
-    return Interactions.from_frame(frame, user_ids=range(40), item_ids=range(30))
-
-
-PARTS = coded(LIKES[~TEST]), coded(LIKES[TEST])
-BAD = [{"factors": 0}, {"temperature": 0.0}, {"epochs": 0}, {"item_features": np.eye(3)}, {"user_features": np.ones(4)}]
+PARTS = coded(LIKES[~TEST], 40, 30), coded(LIKES[TEST], 40, 30)
+BAD = {"factors": 0, "temperature": 0.0, "epochs": 0, "item_features": np.eye(3), "user_features": np.ones(4)}
+test_refusals = refusals(*((f".*{name.split('_')[-1]}", TwoTower, 4, 5, {name: value}) for name, value in BAD.items()))
 
 
 class TestTwoTower:
@@ -56,13 +49,8 @@ class TestTwoTower:
         assert protocol.measure_lists(model.fit(PARTS[0]), *PARTS)["ndcg@10"] > 0.35 > before
 
     def test_features_place_an_item_without_history(self):
-        old = coded(LIKES[~TEST & (LIKES[:, 1] < 26)])  # the last four are new, two of each kind
+        old = coded(LIKES[~TEST & (LIKES[:, 1] < 26)], 40, 30)  # the last four are new, two of each kind
         model = TwoTower(40, 30, None, FEATURES, factors=8, epochs=20, batch_size=64).fit(old)
         scores, own = model.score(torch.arange(40))[:, 26:], torch.arange(40)[:, None] % 2 == torch.arange(26, 30) % 2
         assert scores[own].min() > scores[~own].max() - 4  # of a range of 8
         assert scores[own].mean() > scores[~own].mean() + 2
-
-    @pytest.mark.parametrize("bad", BAD)
-    def test_bad_input_names_the_argument(self, bad):
-        with pytest.raises(InputError, match=next(iter(bad)).split("_")[-1]):
-            TwoTower(4, 5, **bad)

@@ -4,13 +4,14 @@ import random
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 import course_utils
 from course_utils.errors import InputError
-from course_utils.notebook import page
+from course_utils.notebook import demos, page
 
 ALT = "A line that rises from zero to one."
 
@@ -86,3 +87,18 @@ def test_progress_is_silent_when_asked_and_glue_writes_what_myst_nb_reads(shown,
     monkeypatch.setattr("myst_nb.ext.glue.ipy_display", page.display)
     myst_nb.glue("x", 0.25, display=False)
     assert (shown[1][0][key], shown[1][1]) == (ours[key], metadata)
+
+
+def test_a_live_figure_is_one_element_with_its_scripts_and_readable_without_them(shown):
+    fig, _ = plt.subplots()
+    demos.demo("ten-places", fig, alt=ALT, table=pd.DataFrame({"a": [1]}), words='"<b>"', relevant=7)
+    ((data, metadata),) = shown
+    html = data["text/html"]
+    head, *scripts = html.split("<script>")
+    assert all(text in head for text in ("<live-ten-places ", ALT, "<td>1</td>", "&quot;relevant&quot;:7"))
+    assert '"<b>"' not in head
+    assert [script.count('"live-ten-places"') for script in scripts] == [0, 2]
+    assert metadata == {"image/png": {"alt": ALT, "width": 720}}
+    for name, values, said in (("no-such", {}, "no-such"), ("ten-places", {"x": float("nan")}, "JSON")):
+        with pytest.raises(ValueError, match=said):
+            demos.demo(name, plt.figure(), alt=ALT, **values)

@@ -1,6 +1,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib import font_manager
 
 from course_utils.notebook import plots
 
@@ -51,3 +52,13 @@ def test_label_ends_keeps_labels_apart_in_the_books_style():
     assert np.diff(sorted(text.xy[1] for text in axes.texts)).min() >= 0.1 - 1e-9
     assert plt.rcParams["figure.figsize"] == [plots.WIDTH, plots.HEIGHT]
     assert plt.rcParams["axes.prop_cycle"].by_key()["color"] == plots.PALETTE
+
+
+@pytest.mark.parametrize("weight", ["normal", "bold"])
+def test_plots_are_lettered_in_a_face_that_the_package_brings(weight):
+    plots.use_style()
+    file = font_manager.findfont(font_manager.FontProperties(weight=weight))
+    assert file in {str(path) for path in plots.FONTS.glob("*.ttf")}
+    drawn = font_manager.get_font(file).get_charmap()
+    assert {letter for letter in "NDCG@10 é Ž λ αβ − ± × ≤ → … – “”" if ord(letter) not in drawn} == set()
+    assert "SIL OPEN FONT LICENSE" in (plots.FONTS / "OFL.txt").read_text()

@@ -92,13 +92,11 @@ def test_nobody_leaves_before_the_last_one_comes(tmp_path):
         assert first.is_alive() == (rank == 0)
 
 
-@pytest.mark.parametrize(
-    ("target", "payload", "timeout", "message"),
-    [
-        ("group_tasks:complain", None, 240, "process of rank 1 failed: ValueError: nothing to do"),
-        ("time:sleep", 15, 5, "no end after 5 seconds, 0 of 2 had finished"),
-    ],
-)
+FAILURES = [("group_tasks:complain", None, 240, "process of rank 1 failed: ValueError: nothing to do")]
+FAILURES += [("time:sleep", 15, 5, "no end after 5 seconds, 0 of 2 had finished")]
+
+
+@pytest.mark.parametrize(("target", "payload", "timeout", "message"), FAILURES)
 def test_a_failure_is_told_and_no_file_stays(tmp_path, monkeypatch, target, payload, timeout, message):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))

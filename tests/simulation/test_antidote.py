@@ -1,11 +1,10 @@
 """Added accounts: where they stand, whether the slope is a derivative, and that both directions work."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from shared import coded, placed
 
-from course_utils.data.interactions import Interactions
 from course_utils.errors import InputError
 from course_utils.models.als import ALS
 from course_utils.simulation import antidote
@@ -18,15 +17,12 @@ def part():
     rng = np.random.default_rng(0)
     camp = rng.choice([-1, 1], USERS)[:, None] * rng.choice([-1, 1], ITEMS)  # two, with opposite tastes
     stars = (3 + camp + rng.normal(0, 0.5, (USERS, ITEMS))).round().clip(1, 5)
-    users, items = np.nonzero(rng.random((USERS, ITEMS)) < 0.35)
-    frame = pd.DataFrame({"user_id": users, "item_id": items, "rating": stars[users, items]})
-    return Interactions.from_frame(frame, user_ids=range(USERS), item_ids=range(ITEMS))
+    return placed(rng.random((USERS, ITEMS)) < 0.35, stars)
 
 
 def test_disagreement_and_damped_means_by_hand():
     assert antidote.disagreement(torch.tensor([[2.0, 3.0], [4.0, 3.0]])) == 1.0  # variances 2 and 0
-    frame = pd.DataFrame({"user_id": [0, 1, 0], "item_id": [0, 0, 1], "rating": [5.0, 5.0, 2.0]})
-    found = antidote.damped_means(Interactions.from_frame(frame, item_ids=[0, 1, 2]))
+    found = antidote.damped_means(coded([(0, 0, 5.0), (1, 0, 5.0), (0, 1, 2.0)], 2, 3))
     assert torch.allclose(found, torch.tensor([(10 + 20) / 7, (2 + 20) / 6, 20 / 5]))  # the mean of all is 4
 
 
@@ -44,7 +40,7 @@ def test_accounts_stand_after_the_users(part):
 def test_slope_is_half_the_derivative_of_the_variance(part):
     x = antidote.damped_means(part).repeat(2, 1) + torch.linspace(-0.5, 0.5, 40).reshape(2, ITEMS)
     everyone, weight = antidote.with_accounts(part, x), antidote.REGULARIZATION
-    user = ALS(3, weight, 4, biases=False).fit(everyone).user_factors
+    user = ALS(3, weight, 4, weighted=True, biases=False).fit(everyone).user_factors
     rated = everyone.mask().to(user.dtype)
     gram = torch.einsum("ui,uf,ug->ifg", rated, user, user) + weight * rated.sum(0)[:, None, None] * torch.eye(3)
     stars = torch.cat([torch.from_numpy(part.csr().toarray()), x]).requires_grad_()
@@ -58,9 +54,9 @@ def test_both_directions(part):
     for stars in (less, more):
         assert stars.shape == (4, ITEMS)
         assert set(stars.unique().tolist()) <= {1, 2, 3, 4, 5}
-    plain, model = antidote.damped_means(part).round().expand(4, -1), ALS(3, antidote.REGULARIZATION, biases=False)
-    scores = [
-        model.fit(antidote.with_accounts(part, stars)).score(torch.arange(USERS)) for stars in (less, plain, more)
-    ]
+    plain = antidote.damped_means(part).round().expand(4, -1)
+    model = ALS(3, antidote.REGULARIZATION, weighted=True, biases=False)
+    tables = [antidote.with_accounts(part, stars) for stars in (less, plain, more)]
+    scores = [model.fit(table).score(torch.arange(USERS)) for table in tables]
     assert (np.diff(list(map(antidote.disagreement, scores))) > 0).all()
     assert torch.equal(less, antidote.antidote(part, 4, factors=3))

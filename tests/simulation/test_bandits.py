@@ -5,19 +5,14 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from shared import placed, refusals
 from sklearn.linear_model import Ridge
 
-from course_utils.data.interactions import Interactions
 from course_utils.errors import InputError
 from course_utils.simulation import bandits, logs
 from course_utils.simulation.bandits import UCB1, EpsilonGreedy, LinUCB, Thompson, regret, replay
-
-
-def interactions(users, items, stars):
-    return Interactions.from_frame(pd.DataFrame({"user_id": users, "item_id": items, "rating": stars}))
 
 
 def values(bandit, pools=((0, 1, 2),), contexts=None):
@@ -30,7 +25,7 @@ def fed(bandit, *steps):
     return bandit
 
 
-ONE, LOG = np.ones((1, 1)), np.log(4)
+LOG = np.log(4)
 BOUNDS = [0.5 + np.sqrt(2 * LOG / 2), 1 + np.sqrt(2 * LOG), np.sqrt(2 * LOG)]
 STEPS = (0, 1.0), (0, 0.0), (1, 1.0), (2, 0.0)
 BY_HAND = {  # steps, the pool, the values
@@ -39,13 +34,12 @@ BY_HAND = {  # steps, the pool, the values
     "UCB1, new": (UCB1(1, 3), [], [0, 1, 2], [np.inf] * 3),
     "greedy": (EpsilonGreedy(1, 3, 0.0), STEPS, [0, 1, 2], [0.5, 1, 0]),
     "greedy, a new arm first": (EpsilonGreedy(1, 3, 0.0), STEPS[:3], [0, 1, 2], [0.5, 1, np.inf]),
-    "LinUCB": (LinUCB(1, 2, 1), [(*step, ONE) for step in STEPS[:3]], [0, 1], [1 / 3 + 3**-0.5, 1 / 2 + 2**-0.5]),
 }
 
 
 @pytest.mark.parametrize(("bandit", "steps", "pool", "expected"), BY_HAND.values(), ids=BY_HAND)
 def test_by_hand(bandit, steps, pool, expected):
-    np.testing.assert_allclose(values(fed(deepcopy(bandit), *steps), [pool], ONE)[0], expected)
+    np.testing.assert_allclose(values(fed(deepcopy(bandit), *steps), [pool])[0], expected)
 
 
 def test_chance_chooses_evenly_and_thompson_draws_the_posterior():
@@ -84,9 +78,8 @@ def test_regret():
 
 def test_replay_agrees_with_what_really_happens():
     rng = np.random.default_rng(0)
-    users, items = np.nonzero(rng.random((80, 8)) < 0.8)
-    stars = np.where(rng.random(len(items)) < 0.1 + 0.1 * items, 5.0, 3.0)  # arms differ much
-    world = logs.rated_arms(interactions(users, items, stars), 8, at_least=5)
+    stars = np.where(rng.random((80, 8)) < 0.1 + 0.1 * np.arange(8), 5.0, 3.0)  # arms differ much
+    world = logs.rated_arms(placed(rng.random((80, 8)) < 0.8, stars), 8, at_least=5)
     log = logs.uniform_log(world, 100, 1500, pool=5, seed=3)
     short = logs.UniformLog(log.world, *(part[:, -300:] for part in log[1:]))  # as many as are kept
     found = replay(UCB1(100, 8, 0.2), log, seed=2)
@@ -101,8 +94,7 @@ def test_replay_agrees_with_what_really_happens():
 
 def test_contexts_do_not_see_the_arms():
     rng = np.random.default_rng(2)
-    users, items = np.nonzero(rng.random((40, 30)) < 0.5)
-    ratings = interactions(users, items, rng.integers(1, 6, len(users)) * 1.0)
+    ratings = placed(rng.random((40, 30)) < 0.5, rng.integers(1, 6, (40, 30)))
     arms = logs.rated_arms(ratings, 5, at_least=1)
     found = bandits.user_contexts(ratings, arms, factors=2)
     assert found.shape == (len(arms.users), 4)
@@ -117,13 +109,7 @@ BAD = [("runs", UCB1, 0, 3), ("confidence", UCB1, 1, 3, -1), ("epsilon", Epsilon
 BAD += [("arms", Thompson, 1, 0), ("n_features", LinUCB, 1, 3, 0), ("alpha", LinUCB, 1, 3, 2, -0.1)]
 BAD += [("rewards", fed, Thompson(1, 2), (0, stars)) for stars in (5.0, -1.0)]
 BAD += [("contexts", values, LinUCB(1, 2, 3), [[0, 1]]), ("contexts", fed, LinUCB(1, 2, 2), (0, 1.0, NAN))]
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_refused(case):
-    argument, call, *given = case
-    with pytest.raises(InputError, match=f"^{argument}: got"):
-        call(*given)
+test_refusals = refusals(*BAD)
 
 
 @pytest.mark.parametrize("make", [UCB1, Thompson, partial(EpsilonGreedy, epsilon=0.0), partial(LinUCB, n_features=2)])

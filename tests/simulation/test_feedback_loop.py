@@ -6,8 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from shared import refusals
 
 from course_utils.errors import InputError
 from course_utils.models.baselines import Popularity
@@ -44,15 +43,6 @@ def test_engagement_by_hand_and_where_it_is_largest():
     for k, best, worth in ((0, 0.2, 1), (0.5, 0.24, 0.991), (1, 0.271, 0.973), (2, 0.311, 0.934)):
         top = x[engagement(torch.tensor(0.2), x, k).argmax()]
         assert [top, closeness(torch.tensor(0.2), top)] == pytest.approx([best, worth], abs=5e-4)
-
-
-@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0, 3), st.floats(0, 3))
-def test_engagement_is_symmetric_and_grows_with_its_knobs(taste, x, k, bait):
-    taste, x = torch.tensor(taste), torch.tensor(x)
-    value = engagement(taste, x, k, bait)
-    assert torch.allclose(value, engagement(-taste, -x, k, bait))
-    assert value >= closeness(taste, x) * (1 - 1e-12)
-    assert 0 < closeness(taste, x) <= 1
 
 
 def test_shares_of_what_is_taken_follow_the_choice_model():
@@ -129,11 +119,9 @@ def test_alike_and_gini_by_hand():
     assert same.gini() == pytest.approx(1 - 2 / 80)
 
 
-RETRAINED = (
-    Retrained(Popularity, objective="satisfaction"),
-    Retrained(lambda: EASE(5.0), exploration=0.3, diversity=0.5),
-)
-POLICIES = [RandomSlates(), Oracle(), Oracle("satisfaction"), OffsetPolicy(), *RETRAINED]
+POLICIES = [RandomSlates(), Oracle(), Oracle("satisfaction"), OffsetPolicy()]
+POLICIES += [Retrained(Popularity, objective="satisfaction")]
+POLICIES += [Retrained(lambda: EASE(5.0), exploration=0.3, diversity=0.5)]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -189,17 +177,9 @@ def test_oracles_show_the_best():
 def counts():
     rng = np.random.default_rng(0)
     moves = rng.integers(1, 9, (*SHAPE, STATES)).astype(float)
+    moves[:, 0] = 0  # never tried, so worth nothing
     clicks = np.floor(moves.sum(axis=2) * rng.random(SHAPE))
     return policies.Counts(moves, clicks, np.floor(clicks * rng.random(SHAPE)))
-
-
-def test_planning_by_hand():
-    """Mean reward 1, discount one half, with equal chance on to a state worth 4 and one worth 2: 2.5."""
-    moves, clicks = np.zeros((*SHAPE, STATES)), np.zeros(SHAPE)
-    moves[0, 0, [1, 2]], clicks[0, 0] = 1, 2
-    moves[1, 0, 1], clicks[1, 0] = 1, 2  # stays, 2 a round: worth 4
-    moves[2, 0, 2], clicks[2, 0] = 1, 1  # stays, 1 a round: worth 2
-    assert plan(policies.Counts(moves, clicks, np.zeros(SHAPE)), 0.5)[:3, 0] == pytest.approx([2.5, 4, 2])
 
 
 @pytest.mark.parametrize("discount", [0.0, 0.9])  # at 0 it is the mean reward
@@ -207,7 +187,7 @@ def test_planning_by_hand():
 def test_a_plan_is_the_value_of_its_own_policy_and_no_action_is_better(reward, discount):
     data = counts()
     q = plan(data, discount, reward)
-    tried = data.moves.sum(axis=2)
+    tried = data.moves.sum(axis=2).clip(min=1)
     mean, chance = getattr(data, reward) / tried, data.moves / tried[..., None]
     rows, best = np.arange(STATES), q.argmax(axis=1)
     solved = np.linalg.solve(np.eye(STATES) - discount * chance[rows, best], mean[rows, best])
@@ -241,25 +221,14 @@ BAD = [(small, *knob) for knob in KNOBS.items()]
 BAD += [(partial(Retrained, Popularity), *setting) for setting in SETTINGS.items()]
 BAD += [(partial(plan, counts(), discount=0.5), *pair) for pair in (("discount", 1.0), ("reward", "likes"))]
 BAD += [(Oracle, "objective", "clicks"), (OffsetPolicy, "table", np.zeros((2, 2)))]
-
-
-@pytest.mark.parametrize(("call", "argument", "value"), BAD)
-def test_bad_input_is_refused(call, argument, value):
-    with pytest.raises(InputError, match=f"^{argument}: got"):
-        call(**{argument: value})
+test_refusals = refusals(*((argument, call, {argument: value}) for call, argument, value in BAD))
 
 
 def test_slates_that_break_the_rules():
     policy, zeros = Fixed(), torch.zeros(40, 5)
     high, same = torch.arange(76, 81).expand(40, 5), torch.arange(5).expand(40, 5)
-    wrong = (
-        (zeros[:, :2], "shape"),
-        (zeros, "item codes"),
-        (high, "codes 76..80"),
-        (zeros.long(), "twice"),
-        (same, "taken"),
-    )
-    for slate, words in wrong:
+    wrong = (zeros[:, :2], "shape"), (zeros, "item codes"), (high, "codes 76..80"), (zeros.long(), "twice")
+    for slate, words in (*wrong, (same, "taken")):
         policy.slate = lambda state, users, slate=slate: slate
         with pytest.raises(InputError, match=f"^slate: .*{words}"):
             small(nothing=0.01).run(policy)

@@ -23,8 +23,6 @@ FILES = {
     "pyproject.toml": '[project]\nversion = "0.1.0"\n',
     "src/course_utils/__init__.py": '__version__ = "0.1.0"\n',
 }
-
-
 NOTEBOOKS = ["notebooks/03_a.ipynb", "notebooks/solutions/03_a.ipynb"]
 
 
@@ -55,7 +53,7 @@ def test_one_command_changes_the_address_everywhere(root):
     assert address.change(NEW, root) == []
 
 
-DISAGREE = [(NOTEBOOKS[0], "blob/v0.1.0"), (NOTEBOOKS[0], "@v0.1.0"), (NOTEBOOKS[1], "readers")]
+DISAGREE = [(NOTEBOOKS[0], "blob/student-v0.1.0"), (NOTEBOOKS[0], "@v0.1.0"), (NOTEBOOKS[1], "readers")]
 DISAGREE += [("README.md", "readers/book)"), ("README.md", "blob/v0.1.0"), ("index.md", "readers")]
 DISAGREE += [("CITATION.cff", "readers"), ("CITATION.cff", "0.1.0"), ("pyproject.toml", "0.1.0")]
 DISAGREE += [("src/course_utils/__init__.py", "0.1.0")]

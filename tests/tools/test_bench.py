@@ -80,11 +80,8 @@ def test_a_peer_that_cannot_be_imported_is_a_line_and_rows_go_where_they_are_ask
     assert json.loads((tmp_path / "rows.json").read_text())[0]["ratio"] == 0.5
 
 
-SCRIPTS = [
-    ("raise SystemExit('no data')", 600, "`s.py` failed: no data"),
-    ("import time; time.sleep(600)", 0.5, "`s.py` took more than 0.5 s"),
-    ("print('a table of its own')", 600, ""),
-]
+SCRIPTS = [("raise SystemExit('no data')", 600, "`s.py` failed: no data"), ("print('a table of its own')", 600, "")]
+SCRIPTS += [("import time; time.sleep(600)", 0.5, "`s.py` took more than 0.5 s")]
 
 
 @pytest.mark.parametrize(("text", "limit", "expected"), SCRIPTS)

@@ -49,6 +49,18 @@ def test_every_requirement_is_locked_within_its_bounds(part):
         assert requirement.specifier.contains(locked(requirement.name)), requirement
 
 
+def test_the_lock_has_hashes_of_what_our_pythons_could_install():
+    rows = re.findall(r"(?m)^[^#].*", environment.LOCK.read_text())
+    bare = [row for row in rows if not re.fullmatch(r"\S+==\S+( --hash=sha256:[0-9a-f]{64})+", row)]
+    assert bare == [f"torch=={locked('torch')}"]
+    kinds = "cp311-cp311-manylinux_2_28_x86_64 cp39-abi3-macosx_11_0_arm64 py3-none-any cp310-cp310-linux_x86_64 "
+    kinds += "cp313-cp313t-macosx_11_0_arm64 cp312-cp312-win_amd64 cp312-cp312-musllinux_1_2_x86_64"
+    taken = [environment.wanted(f"a-1.0-{kind}.whl", "1.0") for kind in kinds.split()]
+    assert taken == [True, True, True, False, False, False, False]
+    others = ("a-1.0.tar.gz", "a-1.0.exe", "a-1.0.1.tar.gz", "a-1.0.post1-py3-none-any.whl")
+    assert [environment.wanted(file, "1.0") for file in others] == [True, False, False, False]
+
+
 def test_the_oldest_environment_takes_every_lower_bound(project_with):
     lines = [line for part in PARTS.values() for line in part]
     floors = [line.partition(",")[0].replace(">=", "==") for line in lines]  # an upper bound is left out
@@ -148,6 +160,7 @@ def test_each_other_python_is_asked_and_failures_are_counted(monkeypatch, tmp_pa
         return subprocess.CompletedProcess(command, int("py313" in calls[-1][0]))
 
     doubles = {"ROOT": tmp_path, "promised": lambda: ["3.11", "3.12", "3.13"], "light": lambda: ["numpy"]}
+    doubles["without_hashes"] = lambda: tmp_path / "constraints.txt"
     doubles |= {"interpreter": lambda version: f"python{version}", "subprocess": SimpleNamespace(run=run)}
     doubles["pip"] = lambda *arguments, venv: calls.append([venv.name, *arguments])
     for name, double in doubles.items():

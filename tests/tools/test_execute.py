@@ -15,9 +15,8 @@ from tools.notebooks import execute
 
 
 def drawn(*pictures):
-    return v4.new_notebook(
-        cells=[v4.new_code_cell("draw()", outputs=[shown({"image/png": each}) for each in pictures])]
-    )
+    outputs = [shown({"image/png": each}) for each in pictures]
+    return v4.new_notebook(cells=[v4.new_code_cell("draw()", outputs=outputs)])
 
 
 def test_normal_form_keeps_nothing_of_day_machine_or_editor():

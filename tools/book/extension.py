@@ -1,6 +1,7 @@
 """What the book needs from Sphinx beyond Jupyter Book; ``_config.yml`` loads it.
 
 - Output images take their alt text from the output's metadata, ``{"image/png": {"alt": ...}}``.
+- A notebook's page has boxes, folds, captions and a row of links under its title: see ``cells``.
 - An image without alt text, or from another machine, is a warning, and the build fails on warnings.
 - The Colab badge of a notebook becomes the local one in ``assets/``: no page asks another machine for anything.
 - ``<!-- chapters -->`` and ``<!-- decks -->`` in a page become lists made from ``book/parts.yml`` and the tree;
@@ -10,6 +11,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 from importlib import metadata
@@ -22,12 +24,18 @@ from myst_nb.core.render import MimeData, NbElementRenderer
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from tools.book.sections import fill_page, find_chapters, read_plan
+from tools.book import typeface
+from tools.book.cells import arrange, fold
+from tools.book.live_figures import fill_live
+from tools.book.ratios import ratios_html
+from tools.book.sections import by_letter, fill_page, find_chapters, read_plan
+from tools.project import address
 
 LOGGER = logging.getLogger(__name__)
 
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 LOCAL_BADGE = "/assets/colab.svg"
+PICTURE = "assets/readme.png"  # of the first page, for those who share an address
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2")
 IMAGE_TAG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 ALT = re.compile(r"""\balt\s*=\s*("[^"]*\S[^"]*"|'[^']*\S[^']*')""", re.IGNORECASE)
@@ -83,13 +91,29 @@ def decks_markdown(source: Path) -> str:
     return "\n".join(rows)
 
 
-MARKERS = {"<!-- chapters -->": chapters_markdown, "<!-- decks -->": decks_markdown}
+MARKERS = {"<!-- chapters -->": chapters_markdown, "<!-- decks -->": decks_markdown, "<!-- ratios -->": ratios_html}
+
+
+def beside(source: Path, page: Path) -> tuple[list[str], str]:
+    """Links of a chapter to its deck and its solutions, and the chapters that it builds on, as Markdown."""
+    chapters = find_chapters(source)
+    number = next((number for number, path in chapters.items() if path.with_suffix("") == page), None)
+    if number is None:
+        return [], ""
+    links, name, root = [], page.name, "../" * (len(page.parts) - 1)
+    if (source / f"_build/slides/{name}.html").exists():
+        links.append(f'<a href="{root}slides/{name}.html" aria-label="Deck of chapter {number}">Deck</a>')
+    if (source / f"notebooks/solutions/{name}.ipynb").exists():
+        links.append(f"[Solutions](solutions/{name}.ipynb)")
+    needs = [f"[{n}]({chapters[n].name})" for n in read_plan(source)["needs"].get(number, []) if n in chapters]
+    return links, f"Builds on {' and '.join(filter(None, [', '.join(needs[:-1]), needs[-1]]))}" if needs else ""
 
 
 def prepare_source(app: Sphinx, docname: str, source: list[str]) -> None:
     """Put the local badge and the generated lists into a page before it is parsed."""
     source[0] = source[0].replace(COLAB_BADGE, LOCAL_BADGE)
-    if not app.env.doc2path(docname).endswith(".md"):
+    if app.env.doc2path(docname).endswith(".ipynb"):
+        source[0] = fold(source[0], *beside(Path(app.srcdir), Path(docname)))
         return
     for marker, make in MARKERS.items():
         if marker in source[0]:
@@ -98,7 +122,7 @@ def prepare_source(app: Sphinx, docname: str, source: list[str]) -> None:
     def missing(number: str) -> None:
         LOGGER.warning("no such section: %s", number, location=docname, type="course", subtype="section")
 
-    source[0] = fill_page(source[0], Path(app.srcdir), docname, missing)
+    source[0] = by_letter(fill_page(fill_live(source[0], Path(app.srcdir)), Path(app.srcdir), docname, missing))
 
 
 # --- pictures --------------------------------------------------------------------------------------------------
@@ -133,11 +157,19 @@ def check_images(app: Sphinx, doctree: nodes.document, docname: str) -> None:
                 LOGGER.warning("image without alt text: %s", tag[:80], location=raw, type="course", subtype="alt")
 
 
+def arrange_notebook(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Captions and folds of a notebook's page, once its pictures are known to have words."""
+    if app.builder.format == "html" and app.env.doc2path(docname).endswith(".ipynb"):
+        arrange(doctree)
+
+
 # --- the finished pages ----------------------------------------------------------------------------------------
 
 
 def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """Mend what the libraries write and a screen reader trips over."""
+    """Describe a page to those who share its address; mend what the libraries write and a screen reader trips over."""
+    if doctree and "og:image" not in context["metatags"]:
+        context["metatags"] += described(doctree, context["title"], context["metatags"], address.read(Path(app.srcdir)))
     if body := context.get("body"):
         # docutils puts entries of a bibliography into a list, but gives them a role that a list may not hold
         context["body"] = body.replace(' role="doc-biblioentry"', "").replace(
@@ -145,8 +177,23 @@ def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
         )
 
 
+def described(doctree: nodes.document, title: str, known: str, home: address.Address) -> str:
+    """Tags with a page's title, its first sentence and the book's picture, as far as they are not ``known``."""
+    first = next((p.astext() for p in doctree.findall(nodes.paragraph) if isinstance(p.parent, nodes.section)), "")
+    words = " ".join(re.split(r"(?<=[.?])\s", first.strip(), maxsplit=1)[0].split())
+    picture = f"https://raw.githubusercontent.com/{home.slug}/{home.tag}/{PICTURE}"
+    tags = {"property": {"og:title": re.sub("<[^>]+>", "", title), "og:description": words, "og:image": picture}}
+    tags["name"] = {"description": words, "twitter:card": "summary_large_image"}
+    return "".join(
+        f'<meta {kind}="{name}" content="{html.escape(html.unescape(text))}" />\n'
+        for kind, each in tags.items()
+        for name, text in each.items()
+        if text and f'"{name}"' not in known
+    )
+
+
 def copy_files(app: Sphinx, exception: Exception | None) -> None:
-    """Copy MathJax and the decks into the finished book."""
+    """Copy MathJax, the fonts and the decks into the finished book."""
     if exception is not None or app.builder.format != "html":
         return
     out = Path(app.outdir)
@@ -158,6 +205,7 @@ def copy_files(app: Sphinx, exception: Exception | None) -> None:
             shutil.copytree(origin, target, dirs_exist_ok=True)
         else:
             shutil.copy2(origin, target)
+    typeface.copy_to(out / "_static/fonts")
     for deck in sorted((Path(app.srcdir) / "_build/slides").glob("*.*")):
         if deck.suffix in {".html", ".pdf"}:
             (out / "slides").mkdir(exist_ok=True)
@@ -168,10 +216,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx when it loads the extension."""
     if not hasattr(NbElementRenderer.render_image, "takes_alt"):
         NbElementRenderer.render_image = take_alt_from_output(NbElementRenderer.render_image)
+    app.add_css_file("typeface.css", priority=899)
     app.add_css_file("book.css", priority=900)  # after the theme and its extensions
     app.add_js_file("book.js", loading_method="defer")
     app.connect("source-read", prepare_source)
     app.connect("doctree-resolved", check_images)
+    app.connect("doctree-resolved", arrange_notebook)
     app.connect("html-page-context", tidy_page)
     app.connect("build-finished", copy_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

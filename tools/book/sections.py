@@ -159,6 +159,18 @@ def needs_table(source: Path, root: str) -> str:
     return "\n".join(rows)
 
 
+def by_letter(text: str) -> str:
+    """A glossary with a heading for each first letter, and a row of links to them below the title."""
+    if not (glossary := re.search(r":::\{glossary\}\n(.*?)\n:::", text, re.DOTALL)):
+        return text
+    letters: dict[str, list[str]] = {}
+    for entry in glossary[1].split("\n\n"):
+        letters.setdefault(entry[0].upper(), []).append(entry)
+    parts = [f"## {letter}\n\n:::{{glossary}}\n" + "\n\n".join(found) + "\n:::" for letter, found in letters.items()]
+    row = "{.letters}\n" + " ".join(f"[{letter}](#{letter.lower()})" for letter in letters)
+    return text.replace(glossary[0], "\n\n".join([row, *parts]))
+
+
 TABLES = {"<!-- exercises -->": exercises_table, "<!-- needs -->": needs_table}
 
 

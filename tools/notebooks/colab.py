@@ -130,12 +130,13 @@ def refresh(published: Path, day: str) -> None:
     rows = "".join(f"{name}=={version}\n" for name, version in kept.items())
     VERSIONS.write_text(HEADER.format(day=day) + rows, encoding="utf-8")
     new = listed()
-    locked = [line.split("==") for line in LOCK.read_text(encoding="utf-8").splitlines(keepends=True)]
-    text = "".join(
-        f"{line[0]}=={new[_plain(line[0])]}\n" if _plain(line[0]) in new else "==".join(line) for line in locked
-    )
-    LOCK.write_text(text, encoding="utf-8")
-    print(f"{len(kept)} versions of {day}; now `make`, then `make notebooks` and `make test`")
+    rows = LOCK.read_text(encoding="utf-8").splitlines()
+    for place, row in enumerate(rows):
+        name, _, rest = row.partition("==")
+        if _plain(name) in new and rest.split(" ")[0] != new[_plain(name)]:
+            rows[place] = f"{name}=={new[_plain(name)]}"  # its hashes come with the next lock
+    LOCK.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    print(f"{len(kept)} versions of {day}; now `make`, then `make lock`, `make notebooks` and `make test`")
 
 
 def closure(requirements: Iterable[str]) -> dict[str, str]:

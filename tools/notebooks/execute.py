@@ -37,9 +37,10 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
     "TQDM_DISABLE": "1",
+    "COURSE_STRICT": "1",  # expect() raises instead of telling the reader
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the kernel's debugger would talk on stderr
 }
-TIMEOUT = 1200  # seconds a cell may take: the longest takes about 40 on a quiet machine, and machines are busy
+TIMEOUT = 1200  # seconds for a cell, or a kernel to start: the longest takes 40 on a quiet one, and machines are busy
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {  # without the version: a patch release of Python shall not touch every notebook
     "codemirror_mode": {"name": "ipython", "version": 3},
@@ -57,7 +58,7 @@ DATA = {"load_amazon_movies": "amazon-movies", "load_criteo": "criteo-kaggle"}  
 def notebooks(root: Path = ROOT) -> list[Path]:
     """Every notebook of the book, chapters first."""
     folder = root / "notebooks"
-    places = (folder, folder / "solutions", folder / "data_gated")
+    places = (folder, *(folder / name for name in ("solutions", "workshop", "data_gated")))
     return [path for place in places for path in sorted(place.glob("*.ipynb"))]
 
 
@@ -119,6 +120,7 @@ def run_cells(
     client = NotebookClient(
         notebook,
         timeout=TIMEOUT,
+        startup_timeout=TIMEOUT,
         kernel_name="python3",
         allow_errors=not stop,
         record_timing=False,

@@ -176,7 +176,7 @@ def _shown(outputs: Iterable[dict]) -> str:
 def main(arguments: list[str]) -> int:
     """Run pytest with this plugin on the given notebooks, without the project's own test settings."""
     common = ["-q", "-c", "/dev/null", "-p", "no:cacheprovider", "--color=no"]
-    common += ["--nbval-strict", f"--nbval-cell-timeout={execute.TIMEOUT}"]
+    common += ["--nbval-strict"] + [f"--nbval-{what}-timeout={execute.TIMEOUT}" for what in ("cell", "kernel-startup")]
     common += ["-W", "ignore:Module already imported"]
     return int(pytest.main([*common, *arguments], plugins=[sys.modules[__name__]]))
 

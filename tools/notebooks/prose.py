@@ -13,6 +13,8 @@ from decimal import Decimal
 
 from nbformat import NotebookNode
 
+from tools.notebooks.live import without_scripts
+
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\((https?://[^)\s]*(?:\([^)\s]*\)[^)\s]*)*)[^)]*\)")
 MATHS = re.compile(r"\$\$.*?\$\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}|\$(?:[^$\n]|\n(?!\n))+?\$", re.DOTALL)
 FENCED = re.compile(r"^(```+|~~~+).*?^\1", re.DOTALL | re.MULTILINE)
@@ -42,7 +44,7 @@ def prose(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
         if cell.cell_type == "markdown":
             yield number, cell.source
         slideshow = cell.metadata.get("slideshow", {})
-        for key in ("text", "notes"):
+        for key in ("text", "notes", "said"):
             if slideshow.get(key):
                 yield number, slideshow[key]
         for output in cell.get("outputs", []):
@@ -97,7 +99,7 @@ def said_numbers(cells: list[NotebookNode]) -> list[Decimal]:
         for output in cell.get("outputs", []):
             texts += [output.get("text", ""), output.get("evalue", "")]
             data = output.get("data", {}).items()
-            texts += [value for mime, value in data if "text/" in mime and isinstance(value, str)]
+            texts += [without_scripts(value) for mime, value in data if "text/" in mime and isinstance(value, str)]
     printed = re.sub(r"<[^>]+>", " ", "\n".join(texts))
     found = re.findall(r"(?<![\w.])(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?![\w]|\.\d)", printed)
     found += LITERAL.findall(re.sub(r"#[^\n]*", "", "\n".join(code)))  # a comment says nothing that a cell knows

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 from tools.book.sections import planned_chapters, read_sections
-from tools.notebooks import execute
+from tools.notebooks import execute, knobs, live
 from tools.notebooks import prose as words
 from tools.notebooks.prose import prose, sentences, without_code
 from tools.project import address
@@ -31,8 +31,10 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES, ABOUT_LINES = 15, 12
 MAX_BYTES = 1_000_000
 PICTURES = ("image/png", "image/svg+xml")
+FIGURE_WIDTH, LEAST_TYPE = 7.2, 9  # inches, one for all; points: smaller words are lost on a phone
 HIDING = {"remove-cell", "remove-input", "hide-input", "hide-output", "hide-cell"}
-KNOWN_TAGS = {*HIDING, "raises-exception", "moves", *TAGS}  # moves: see stability.py
+READING = {"predict", "came-out", "repair"}  # what the reader answers, and what is folded until she has
+KNOWN_TAGS = {*HIDING, *READING, "raises-exception", "moves", *TAGS}  # moves: see stability.py
 SECTIONS = {"prerequisites": r"prerequisites|before you start", "exercises": r"exercises?", "recap": r"recap"}
 TIMING = re.compile(r"%%?time(it)?\b|\btimeit\b|perf_counter|process_time|\btime\.(time|monotonic)\(")
 MYST = re.compile(r"^\s*(```+|~~~+)\{|^\s*:::|\{[a-z][\w:+.-]*\}`|^\([\w-]+\)=\s*$|\{\{.+?\}\}", re.MULTILINE)
@@ -213,15 +215,20 @@ def no_typed_results(page: Page) -> Iterator[Fault]:
 
 @rule
 def pictures(page: Page) -> Iterator[Fault]:
-    """Every picture comes from ``figure`` or ``diagram``, with alt text; Markdown shows the badge alone."""
+    """Every picture comes from ``figure``, ``diagram`` or ``demo``, with alt text, one width and readable words."""
     for number, cell, output in page.outputs():
         data, metadata = output.get("data", {}), output.get("metadata", {})
         for mime in (mime for mime in data if mime.startswith("image/")):
             alt = metadata.get(mime, {}).get("alt", "")
-            if mime not in PICTURES or not re.search(r"\b(figure|diagram)\(", cell.source):
-                yield number, f"shows a picture ({mime}) that does not come from figure or diagram"
+            if mime not in PICTURES or not re.search(r"\b(figure|diagram|demo)\(", cell.source):
+                yield number, f"shows a picture ({mime}) that does not come from figure, diagram or demo"
             elif len(alt.strip()) < 20:
                 yield number, "shows a picture without alt text: figure(fig, alt='what the picture shows')"
+    for number, cell in page.cells("code"):
+        if any(float(width) != FIGURE_WIDTH for width in re.findall(r"figsize=\(([\d.]+)", cell.source)):
+            yield number, f"a figure is {FIGURE_WIDTH} inches wide: figsize=({FIGURE_WIDTH}, height)"
+        if any(float(size) < LEAST_TYPE for size in re.findall(r"(?:font|label)size=([\d.]+)", cell.source)):
+            yield number, f"letters of less than {LEAST_TYPE} points cannot be read on a phone"
     for number, cell in page.cells("markdown"):
         text = without_code(cell.source)
         if re.search(r"!\[(?!Open in Colab\])|<img\b", text) or cell.get("attachments"):
@@ -270,13 +277,14 @@ def clean_code(page: Page) -> Iterator[Fault]:
 
 @rule
 def no_scripts(page: Page) -> Iterator[Fault]:
-    """No raw HTML that runs or styles, in Markdown or in outputs, and no widgets."""
+    """No raw HTML that runs or styles, in Markdown or in outputs, and no widgets; live figures may run."""
     for number, cell in page.cells("markdown"):
         if found := SCRIPT.search(without_code(cell.source)):
             yield number, f"has raw HTML, {found[0]!r}"
     for number, _, output in page.outputs():
         for mime, value in output.get("data", {}).items():
-            remote = mime in ("text/html", "text/markdown", "image/svg+xml") and REMOTE.search(str(value))
+            read = mime in ("text/html", "text/markdown", "image/svg+xml")
+            remote = read and REMOTE.search(live.without_scripts(str(value)))
             if "javascript" in mime or "widget" in mime or remote:
                 yield number, f"puts out something that runs in the browser or fetches from elsewhere ({mime})"
 
@@ -337,12 +345,78 @@ def tags(page: Page) -> Iterator[Fault]:
 
 @rule
 def deck(page: Page) -> Iterator[Fault]:
-    """A chapter has a deck, and nothing else has one."""
+    """A chapter has a deck, with something to say on each slide, and nothing else has one."""
     types = [cell.metadata.get("slideshow", {}).get("slide_type", "skip") for cell in page.notebook.cells[1:]]
     if page.is_chapter and "slide" not in types:
         yield None, "has no deck: give cells slideshow metadata with slide_type slide"
     if not page.is_chapter and set(types) != {"skip"}:
         yield None, "has slideshow metadata, but solutions and data-gated notebooks have no deck"
+    starts = [n for n, kind in enumerate(types, 2) if kind in ("slide", "subslide")]
+    for start, end in pairwise([*starts, len(types) + 2]):
+        cells = [cell.metadata.get("slideshow", {}) for cell in page.notebook.cells[start - 1 : end - 1]]
+        if not any("notes" in each or each.get("slide_type") == "notes" for each in cells):
+            yield start, "begins a slide without speaker notes: slideshow's `notes`, what to ask and what to expect"
+
+
+@rule
+def predictions(page: Page) -> Iterator[Fault]:
+    """Each question has a cell for the guess, without one, and then what came out: a fragment where it is on a deck."""
+    asked, shown = None, False
+    for number, cell in enumerate(page.notebook.cells, 1):
+        tagged = set(cell.metadata.get("tags", [])) & {"predict", "came-out"}
+        if cell.cell_type == "markdown" and "**Predict before you run.**" in cell.source:
+            following = page.notebook.cells[number : number + 1]
+            if not following or "predict" not in following[0].metadata.get("tags", []):
+                yield number, "asks for a prediction: the next cell, tagged predict, takes the guess"
+        if "predict" in tagged:
+            if not re.match(r"guess = None\b.*\nasked = predict\(", cell.source):
+                yield number, "must read `guess = None  # ...`, `asked = predict(..., guess, unit=... or choices=...)`"
+            if asked:
+                yield asked, "is never answered: tag the cell that shows it came-out, and call asked.outcome(...)"
+            asked, shown = number, False  # shown: on the deck an answer has come already
+        if "came-out" in tagged:
+            if not asked:
+                yield number, "is tagged came-out, and nobody asked"
+            if "asked.outcome(" in cell.source:
+                asked = None
+            kind = cell.metadata.get("slideshow", {}).get("slide_type", "skip")
+            if kind == "-" and not shown:
+                yield number, "answers on the deck beside its question: slide_type fragment, or a slide of its own"
+            shown = shown or kind != "skip"
+    if asked:
+        yield asked, "is never answered: tag the cell that shows it came-out, and call asked.outcome(...)"
+
+
+@rule
+def turned(page: Page) -> Iterator[Fault]:
+    """A chapter has three knobs or more: each first in its cell, and announced by **Change this.** nearby."""
+    try:
+        found = knobs.find(page.notebook)
+    except ValueError as error:
+        yield None, str(error)
+        return
+    for knob in found:
+        if not page.notebook.cells[knob.cell].source.startswith(knob.line):
+            yield knob.cell + 1, f"has a knob, {knob.name}, that is not its first line"
+        around = page.notebook.cells[max(0, knob.cell - 3) : knob.cell + 4]
+        if not any("**Change this.**" in cell.source for cell in around if cell.cell_type == "markdown"):
+            yield knob.cell + 1, f"has a knob, {knob.name}, but no text near it says **Change this.** and what to watch"
+    if page.is_chapter and len(found) < 3:
+        yield None, f"has {len(found)} knobs, expected three: `k = 10  # Change this: 5, 50`"
+
+
+@rule
+def clinics(page: Page) -> Iterator[Fault]:
+    """A clinic leaves its repair to the reader: an empty cell with a check, then a repair that is folded."""
+    for number, _, text in page.headings if page.is_chapter else []:
+        if "Clinic" not in text:
+            continue
+        later = [n for n, _, _ in page.headings if n > number]
+        cells = page.notebook.cells[number - 1 : (later[0] - 1) if later else None]
+        folded = any("repair" in c.metadata.get("tags", []) or "<details>" in c.source for c in cells)
+        judged = re.search(r'check\("\d\dclinic\d', "\n".join(c.source for c in cells if c.cell_type == "code"))
+        if not folded or not judged:
+            yield number, f'{text!r} needs a cell check("..clinic1", ...=None) and a folded repair'
 
 
 @rule

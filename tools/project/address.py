@@ -63,7 +63,9 @@ class Address:
 
     def badge(self, path: str) -> str:
         """Markdown of the Colab badge of the notebook at ``path``, counted from the root."""
-        return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({COLAB}/github/{self.slug}/blob/{self.tag}/{path})"
+        edition = "student-" if re.fullmatch(r"notebooks/[^/]+", path) else ""  # chapters: without what came out
+        place = f"{COLAB}/github/{self.slug}/blob/{edition}{self.tag}/{path}"
+        return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({place})"
 
 
 def read(root: Path = ROOT) -> Address:
@@ -140,7 +142,9 @@ def _text(path: Path) -> str:
 def _replace(text: str, old: Address, new: Address) -> str:
     """Old address and tag for new, wherever the tag stands in a link or an install line of this repository."""
     here = rf"({re.escape(HOST)}|{re.escape(COLAB)}/github/){re.escape(old.slug)}(?![\w-])"
-    text = re.sub(here + rf"((?:/(?:blob|tree|raw)/|@){re.escape(old.tag)}(?![\w-]|\.\w))", _swap(old, new), text)
+    text = re.sub(
+        here + rf"((?:/(?:blob|tree|raw)/(?:student-)?|@){re.escape(old.tag)}(?![\w-]|\.\w))", _swap(old, new), text
+    )
     return re.sub(here, rf"\g<1>{new.slug}", text)
 
 
@@ -158,7 +162,7 @@ def _strangers(text: str, address: Address) -> Iterator[tuple[str, str]]:
         if match[1] != address.slug:
             yield f"{COLAB}/github/{match[1]}", address.slug
     for match in re.finditer(rf"{re.escape(address.slug)}(?:/(?:blob|tree|raw)/|@)([\w.-]*\w)", text):
-        if match[1] not in (address.tag, "main"):
+        if match[1] not in (address.tag, f"student-{address.tag}", "main"):
             yield match[0], address.tag
 
 

@@ -48,7 +48,7 @@ HEAD = """<!-- Written by `make bench` (tools/project/bench.py): edit that, not 
 
 # Benchmarks
 
-How much time does the book's code take beside libraries that others use? Each table below is one question. Both sides
+How much time does the book's code take beside libraries that others use? Each question below has its rows. Both sides
 get the same data in the same run. They take turns, so that a busy minute hits both.
 
 A **ratio** is our time over theirs: 0.5 means half the time, 2 means twice. It is taken within one turn; the table has
@@ -59,6 +59,7 @@ The numbers hold for one machine. Another has other caches and instructions: a g
 processor that multiplies matrices of bfloat16 (AVX-512 BF16 or AMX).
 """
 FACTS = "| what | value |"
+RATIOS = "<!-- ratios -->"  # the build draws them here: tools/book/ratios.py
 FOOT = """
 ## Make it again
 
@@ -88,7 +89,7 @@ class Results:
 def page(results: Results) -> str:
     """The text of ``book/benchmarks.md``."""
     facts = [f"| {name} | {value} |" for name, value in results.facts.items()]
-    parts = [HEAD, "## Ours beside theirs", "", table(results.rows), ""]
+    parts = [HEAD, "## Ours beside theirs", "", RATIOS, "", table(results.rows), ""]
     if results.failed:
         parts += ["Not run:", "", *(f"- {line}" for line in results.failed), ""]
     parts += ["## Where and when", "", FACTS, "|---|---|", *facts, FOOT]
@@ -136,7 +137,7 @@ def versions() -> str:
 
 
 def fetch_recbole() -> None:
-    """Put RecBole's files where ``benchmarks/graph.py`` looks for them; without a network its part is left out."""
+    """Put RecBole's files where ``benchmarks/_recbole.py`` looks for them; without a network its part is left out."""
     folder = OUTPUT / "recbole"
     if not (folder / "recbole").exists():
         subprocess.run(
@@ -172,7 +173,7 @@ def run(script: Path, arguments: list[str]) -> tuple[list[Row], str]:
 def measure(chosen: list[Path], arguments: list[str]) -> Results:
     """Run the scripts one after the other."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    if any(script.stem == "graph" for script in chosen):
+    if any("_recbole" in script.read_text(encoding="utf-8") for script in chosen):
         fetch_recbole()
     results, took, name, load = Results(), [], processor(), [os.getloadavg()[0]]
     for script in chosen:

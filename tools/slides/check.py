@@ -16,7 +16,7 @@ from typing import Any
 from tools.slides.build import SCREENS, browser, build, open_deck, show, slide_indices
 
 # pixels of a slide that is 720 high (840 on a 4:3 screen)
-LEAST = {"text": 26, "code": 20, "foot": 16, "picture": 220}
+LEAST = {"text": 26, "code": 20, "foot": 16, "picture": 220, "sizes": [30, 21]}  # the two of deck.css
 PROBE = (Path(__file__).parent / "template" / "probe.js").read_text(encoding="utf-8")
 
 

@@ -2,9 +2,11 @@
 
 ``slide_type`` says where a cell stands: ``slide`` begins a slide, ``subslide`` one of the same thought, ``fragment``
 appears on the next key, ``-`` continues, ``notes`` is for the speaker, ``skip`` (or no metadata) is not in the deck.
-Two more keys of ours: ``notes`` (speaker notes of that slide) and ``text`` (stands in place of a Markdown cell's
-prose, or in front of a code cell). Tags: ``slide-hide-input``, ``slide-hide-output``, ``cols-left``, ``cols-right``,
-``cols-end``, ``section-slide``, ``closing-slide``. The first cell is the title slide, whatever its metadata.
+Three more keys of ours: ``notes`` (speaker notes of that slide), ``text`` (stands in place of a Markdown cell's
+prose, or in front of a code cell) and ``said`` (stands in place of what a code cell printed). Tags:
+``slide-hide-input``, ``slide-hide-output``, ``cols-left``, ``cols-right``, ``cols-end``, ``section-slide``,
+``closing-slide``. The first cell is the title slide, whatever its metadata. A cell tagged ``came-out`` answers a
+question: the question has its slide, the answer the next one, under the same heading and with the same notes.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 import nbformat
 
 TYPES = ("slide", "subslide", "fragment", "-", "notes", "skip")
-KEYS = ("slide_type", "notes", "text")
+KEYS = ("slide_type", "notes", "text", "said")
 COLUMNS = {"cols-left": "left", "cols-right": "right", "cols-end": "below"}
 KINDS = {"section-slide": "section", "closing-slide": "closing"}
 TAGS = ("slide-hide-input", "slide-hide-output", *COLUMNS, *KINDS)
@@ -38,6 +40,7 @@ class Block:
         where: notebook and cell, for messages.
         cell: the notebook cell.
         text: Markdown of ours that stands in place of prose, or in front of code; None when there is none.
+        said: Markdown of ours that stands in place of what the cell printed; None when there is none.
         fragment: appears on the next key.
         column: "" for the full width above, "left", "right", or "below" both columns.
     """
@@ -45,6 +48,7 @@ class Block:
     where: str
     cell: nbformat.NotebookNode
     text: str | None = None
+    said: str | None = None
     fragment: bool = False
     column: str = ""
 
@@ -55,12 +59,16 @@ class Block:
 
 @dataclass
 class Slide:
-    """One slide: its cells in order, and what the speaker says (Markdown)."""
+    """One slide: its cells in order, and what the speaker says (Markdown).
+
+    ``asked`` is the slide whose question this one answers, under the same heading.
+    """
 
     kind: str = "content"  # or title, section, closing
     sub: bool = False
     blocks: list[Block] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    asked: Slide | None = None
 
 
 @dataclass
@@ -132,8 +140,8 @@ def _add(deck: Deck, block: Block) -> None:
     slideshow = _slideshow(block.where, block.cell)
     kind = slideshow.get("slide_type", "skip")
     if kind == "skip":
-        if "notes" in slideshow or "text" in slideshow:
-            raise DeckError(block.where, "notes or text on a cell that is not in the deck")
+        if found := {"notes", "text", "said"} & set(slideshow):
+            raise DeckError(block.where, f"{sorted(found)} on a cell that is not in the deck")
         return
     kinds = [KINDS[tag] for tag in KINDS if block.tagged(tag)]
     if kind in ("slide", "subslide"):
@@ -150,10 +158,20 @@ def _add(deck: Deck, block: Block) -> None:
         return
     if "notes" in slideshow:
         slide.notes.append(slideshow["notes"])
-    block.text = slideshow.get("text")
+    if block.tagged("came-out") and slide.asked is None and _asks(slide):
+        slide = Slide(sub=True, notes=slide.notes, asked=slide)
+        deck.slides.append(slide)
+        kind = "-"
+    block.text, block.said = slideshow.get("text"), slideshow.get("said")
     block.fragment = kind == "fragment"
     block.column = _column(slide, block)
     slide.blocks.append(block)
+
+
+def _asks(slide: Slide) -> bool:
+    """Whether a slide has more than a heading that asks nothing."""
+    words = [block.cell.source if block.text is None else block.text for block in slide.blocks]
+    return len(words) > 1 or any("\n" in text.strip() or "?" in text for text in words)
 
 
 def _column(slide: Slide, block: Block) -> str:

@@ -11,6 +11,7 @@ import yaml
 from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader
 
+from tools.book import typeface
 from tools.slides.cells import block_html, markdown_html
 from tools.slides.deck import Deck, DeckError, Slide
 
@@ -67,7 +68,8 @@ def _vendor() -> dict[str, str]:
         "deck_css": TEMPLATE / "deck.css",
         "deck_js": TEMPLATE / "deck.js",
     }
-    return {name: _inlined(path.read_text(encoding="utf-8")) for name, path in texts.items()}
+    found = {name: _inlined(path.read_text(encoding="utf-8")) for name, path in texts.items()}
+    return {"typeface_css": typeface.inlined_style(), **found}
 
 
 def _inlined(text: str) -> str:
@@ -86,28 +88,32 @@ def _slide(slide: Slide, folder: Path) -> dict[str, object]:
         body = block_html(block, folder)
         if position == 0:
             view["header"], body = _split(body)
+            if slide.asked and not view["header"]:
+                view["header"] = _split(block_html(slide.asked.blocks[0], folder))[0]
         html.append(body)
         if not body.strip():
             continue
         classes = ["block"] + ["fills"] * ("<img" in body) + ["fragment"] * block.fragment
         view[block.column or "above"].append(f'<div class="{" ".join(classes)}">{body}</div>')
     body = "".join(html)
-    if not view["header"] and not body.strip():
+    if not body.strip() and (slide.asked or not view["header"]):
         raise DeckError(slide.blocks[0].where, "an empty slide")
     soup = BeautifulSoup(body, "html.parser")
-    if slide.kind == "content" and not view["left"] and _is_statement(soup):
-        view["kind"] = "statement"  # a question alone gets the whole slide
-    # few words can be larger
-    small_table = len(soup.find_all("tr")) <= 7 and len(soup.find_all(["th", "td"])) <= 36
-    view["roomy"] = not view["left"] and not soup.find(["img", "pre"]) and small_table and len(soup.text.split()) <= 60
+    if slide.kind == "content" and not view["left"] and not soup.select("img, pre, table, script, .answer"):
+        view["kind"] = _kind(str(view["header"]), soup, slide.asked is not None)
     return view
 
 
-def _is_statement(body: BeautifulSoup) -> bool:
-    """Nothing below the heading, or one short paragraph of words alone."""
+def _kind(heading: str, body: BeautifulSoup, answers: bool) -> str:
+    """What of a slide of words is set large: a heading alone, the question at the end, or an answer of one line."""
     parts = body.find_all(recursive=False)
-    words = all(part.name == "p" and not part.find("img") and "$" not in part.text for part in parts)
-    return len(parts) <= 1 and words and len(body.text.strip()) <= 160
+    short = len(parts) <= 1 and all(part.name == "p" for part in parts) and len(body.text.strip()) <= 160
+    if answers:
+        return "claim" if short else "content"
+    if parts and parts[-1].name == "p" and parts[-1].text.strip().endswith("?"):
+        return "question"
+    asks = BeautifulSoup(heading, "html.parser").text.strip().endswith("?") or len(body.text.strip()) <= 80
+    return "statement" if short and asks and "$" not in body.text else "content"
 
 
 def _split(html: str) -> tuple[str, str]:

@@ -12,15 +12,19 @@ from course_utils.data.criteo import iter_criteo, load_criteo
 from course_utils.data.files import available
 from course_utils.data.interactions import Interactions
 from course_utils.data.movielens import MovieLens, load_movielens
+from course_utils.data.table import Table, k_core, load_table
 
 __all__ = [
     "Interactions",
     "MovieLens",
+    "Table",
     "available",
     "iter_criteo",
+    "k_core",
     "load_amazon_movies",
     "load_complete_journey",
     "load_criteo",
     "load_movielens",
+    "load_table",
     "splits",
 ]

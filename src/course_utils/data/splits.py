@@ -94,6 +94,11 @@ def temporal_split(ratings: pd.DataFrame, test_size: float = 0.2) -> Split:
 
 def _check(ratings: pd.DataFrame, *columns: str, test_size: float | None = None) -> None:
     """Refuse tables and shares that cannot be split."""
+    if not isinstance(ratings, pd.DataFrame):
+        raise InputError("ratings", got=type(ratings).__name__, expected="a DataFrame, such as table.ratings")
+    if "timestamp" in columns and "timestamp" not in ratings:
+        expected = "a column 'timestamp'; without times, random_split"
+        raise InputError("ratings", got=f"columns {list(ratings.columns)}", expected=expected)
     if len(ratings) == 0:
         raise InputError("ratings", got="a table without rows", expected="at least one row")
     for name in columns:

@@ -7,7 +7,13 @@ from course_utils.evaluation.beyond_accuracy import (
     intra_list_diversity,
     novelty,
 )
-from course_utils.evaluation.protocol import measure_lists, measure_lists_per_user, measure_ratings, recommend
+from course_utils.evaluation.protocol import (
+    measure_lists,
+    measure_lists_per_user,
+    measure_ratings,
+    recommend,
+    recommend_for,
+)
 from course_utils.evaluation.significance import all_pairs, bootstrap_interval, holm, paired_test, ties
 
 __all__ = [
@@ -24,5 +30,6 @@ __all__ = [
     "novelty",
     "paired_test",
     "recommend",
+    "recommend_for",
     "ties",
 ]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import hypergeom
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -98,6 +99,32 @@ def ndcg_at_k(recommended: Tensor, relevant: Tensor | Hits, k: int) -> Tensor:
     discount = 1 / torch.log2(torch.arange(2, k + 2))
     ideal = discount.cumsum(0)[count.nan_to_num(1).clamp(max=k).long() - 1]
     return hits @ discount / ideal
+
+
+def rank_among(positive: Tensor, others: Tensor) -> Tensor:
+    """Rank of each score ``(n,)`` among those of other items ``(n, m)``, 1 the best, an equal one counted half.
+
+    ``-inf`` leaves an entry of ``others`` out. A model whose scores are all equal stands in the middle; a rank that
+    counts the better ones alone would put it first. Taught in chapter 17.
+    """
+    positive, others = torch.as_tensor(positive), torch.as_tensor(others)
+    check_shape("n", positive=positive)
+    check_shape(len(positive), "m", others=others)
+    if positive.isnan().any() or others.isnan().any():
+        raise InputError("positive, others", got="nan", expected="numbers")
+    better, equal = (others > positive[:, None]).sum(1), (others == positive[:, None]).sum(1)
+    return 1 + better + equal / 2
+
+
+def sampled_hit_rate(rank: Tensor, n_others: Tensor, sampled: int, k: int) -> Tensor:
+    """Chance that an item of this rank among ``n_others`` is in the first k when few of them are drawn, 0..1, ``(n,)``.
+
+    Without replacement, so that the number of better ones drawn is hypergeometric; half a rank is rounded up. With
+    ``sampled`` equal to ``n_others`` it is 1 for ranks up to k, else 0. Taught in chapter 17.
+    """
+    check_counts(sampled=sampled, k=k)
+    better, total = np.ceil(np.asarray(rank, float) - 1), np.asarray(n_others)
+    return torch.tensor(hypergeom.cdf(k - 1, total, better, np.minimum(sampled, total)))
 
 
 def check_lists(recommended: Tensor, n_items: int) -> Tensor:

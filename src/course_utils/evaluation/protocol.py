@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import pandas as pd
 import torch
@@ -12,10 +14,10 @@ from scipy import sparse
 from torch import Tensor
 
 from course_utils import ranking
-from course_utils.data.interactions import Interactions, as_codes
+from course_utils.data.interactions import Interactions, as_codes, check_interactions
 from course_utils.errors import InputError, check_shape
 from course_utils.evaluation import beyond_accuracy, metrics
-from course_utils.models.base import RatingModel, Recommender
+from course_utils.models.base import RatingModel, Recommender, fold_in
 
 _PER_USER = {
     "ndcg": metrics.ndcg_at_k,
@@ -53,8 +55,16 @@ def measure_lists_per_user(
     return _evaluate(model, train, test, k, mask_train)[0]
 
 
-def measure_ratings(model: RatingModel, test: Interactions, *, rating_range: tuple = (1.0, 5.0)) -> pd.Series:
-    """Errors of predicted ratings, clipped to ``rating_range``, over all test pairs: ``"rmse"`` and ``"mae"``."""
+def measure_ratings(model: RatingModel, test: Interactions, *, rating_range: tuple | None = None) -> pd.Series:
+    """Errors of predicted ratings, clipped to ``rating_range``, over all test pairs: ``"rmse"`` and ``"mae"``.
+
+    Left out, the range is that of the table which ``test`` is a part of; where that is not known, 1 to 5 if all ratings
+    are such stars, and otherwise nothing is clipped.
+    """
+    if not hasattr(model, "predict"):
+        raise InputError("model", got=type(model).__name__, expected="one that predicts ratings; lists: measure_lists")
+    stars = (1.0, 5.0) if ((test.ratings >= 1) & (test.ratings <= 5)).all() else (-np.inf, np.inf)
+    rating_range = rating_range or test.rating_range or stars
     if not rating_range[0] < rating_range[1]:
         raise InputError("rating_range", got=rating_range, expected="(lowest, highest)")
     with torch.no_grad():
@@ -70,10 +80,73 @@ def recommend(model: Recommender, users: Tensor, k: int = 10, exclude: Interacti
     return _rank(model, users, k, exclude.n_items, exclude.csr(binary=True))
 
 
+def recommend_for(
+    model: Recommender,
+    train: Interactions,
+    user_id: object = None,
+    k: int = 10,
+    *,
+    history: Iterable | None = None,
+    items: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """The k best items of one person, by id, without those she has: best first, taught in chapter 5.
+
+    Args:
+        model: fitted to ``train``.
+        train: the training part; its items of this user are left out.
+        user_id: who, an id of the table.
+        k: how many.
+        history: in place of a user of the table, the ids of a new person's items, or ``{id: rating}``; the model must
+            know :func:`course_utils.models.base.fold_in`.
+        items: ``item_id title`` of all items, such as ``table.items``, to say titles; left out where ids say enough.
+
+    Returns:
+        ``item_id score``, and ``title``.
+    """
+    if (user_id is None) == (history is None):
+        raise InputError("user_id", got=f"{user_id!r} and history={history!r}", expected="one of the two")
+    if history is None:
+        code = train.user_ids.get_indexer([user_id])
+        if code[0] < 0:
+            kind, some = pd.api.types.infer_dtype(train.user_ids), train.user_ids[:2].tolist()
+            expected = f"one of {train.n_users} ids of type {kind}, such as {some}"
+            raise InputError("user_id", got=repr(user_id), expected=expected)
+        found, scores = recommend(model, torch.from_numpy(code), k, train)
+    else:
+        ids = [] if isinstance(history, str) else list(history)
+        if not ids:
+            raise InputError("history", got=repr(history), expected="a list of item ids, one or more")
+        table = pd.DataFrame({"user_id": 0, "item_id": ids})
+        if isinstance(history, Mapping):
+            table["rating"] = list(history.values())
+        part = Interactions.from_frame(table, user_ids=[0], item_ids=train.item_ids, rating_range=train.rating_range)
+        values = fold_in(model, part)
+        values[part.users, part.items] = -torch.inf
+        found = ranking.top_k(values, k)
+        scores = values.gather(1, found.clamp(min=0))
+    best = found[0][found[0] >= 0]
+    table = pd.DataFrame({"item_id": train.item_ids[best.numpy()], "score": scores[0][: len(best)].numpy()})
+    return table if items is None else table.assign(title=_titles(items, table["item_id"]))
+
+
+def _titles(items: pd.DataFrame, wanted: pd.Series) -> np.ndarray:
+    """A title for each id that is wanted, nan where an item has none."""
+    names = list(getattr(items, "columns", []))
+    if not {"item_id", "title"} <= set(names):
+        got = f"columns {names}" if names else type(items).__name__
+        expected = "the columns 'item_id' and 'title': rename yours, or leave items out and read ids"
+        raise InputError("items", got=got, expected=expected)
+    ids, theirs = (pd.api.types.infer_dtype(values) for values in (wanted, items["item_id"]))
+    if ids != theirs and len(wanted) and not wanted.isin(items["item_id"]).any():
+        raise InputError("items", got=f"ids of type {theirs}", expected=f"ids of type {ids}, as in train")
+    return items.drop_duplicates("item_id").set_index("item_id")["title"].reindex(wanted).to_numpy()
+
+
 def _evaluate(
     model: Recommender, train: Interactions, test: Interactions, k: int, mask_train: bool
 ) -> tuple[pd.DataFrame, Tensor]:
     """Values a user and the lists, ``(n_users, k)``."""
+    check_interactions(train=train, test=test)
     for side in ("user_ids", "item_ids"):
         if not getattr(train, side).equals(getattr(test, side)):
             raise InputError("test", got=f"{side} that differ from train's", expected="the same as train")

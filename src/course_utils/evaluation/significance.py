@@ -1,4 +1,4 @@
-"""Which differences between models are more than noise: two models, and many; chapters 3 and 17."""
+"""Which differences between models are more than noise: two models, and many; chapters 3 and 20."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _sign_flip_p(differences: np.ndarray, samples: int, seed: int) -> np.ndarray
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """P-values, ``(n,)``, corrected for their number by Holm's step-down procedure (1979); taught in chapter 17.
+    """P-values, ``(n,)``, corrected for their number by Holm's step-down procedure (1979); taught in chapter 20.
 
     The smallest of n is multiplied by n, the next by n - 1, and so on; none may fall below the one before it, none
     exceeds 1. To call all that stays below 0.05 real is wrong anywhere with a chance of 5 % at most.
@@ -97,7 +97,7 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def all_pairs(values: pd.DataFrame, *, samples: int = 9999, seed: int = 0) -> pd.DataFrame:
-    """Compare each model with each other on the same users: a row a pair, ``a b difference p_value holm``; chapter 17.
+    """Compare each model with each other on the same users: a row a pair, ``a b difference p_value holm``; chapter 20.
 
     ``values`` has a row a user and a column a model, no nan. Of several splits, give the mean of a user over them.
     """

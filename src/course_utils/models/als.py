@@ -7,22 +7,22 @@ from typing import Literal, Self
 import torch
 from torch.nn.functional import embedding
 
-from course_utils.data.interactions import Interactions, check_codes, check_pairs
-from course_utils.errors import NotFittedError, check_choice, check_counts, check_range
-from course_utils.models.base import Codes
+from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
+from course_utils.errors import InputError, NotFittedError, check_choice, check_counts, check_range
+from course_utils.models.base import Codes, Described
 from course_utils.models.least_squares import Rows, pad, ridge, solve, start
 
 
-class ALS:
+class ALS(Described):
     r"""Rating prediction: :math:`\hat r_{ui} = \mu + b_u + b_i + p_u \cdot q_i`, fitted by alternating least squares.
 
-    Minimises :math:`\sum (r_{ui} - \hat r_{ui})^2 + \lambda (\sum_u n_u |p_u|^2 + \sum_i n_i |q_i|^2)
-    + \lambda_b (\sum_u b_u^2 + \sum_i b_i^2)`, where :math:`n_u` and :math:`n_i` count ratings (ALS-WR: Zhou,
-    Wilkinson, Schreiber and Pan 2008, equation 2). A bias is solved together with its vector, as one more coordinate.
+    Minimises :math:`\sum (r_{ui} - \hat r_{ui})^2 + \lambda (\sum_u |p_u|^2 + \sum_i |q_i|^2)
+    + \lambda_b (\sum_u b_u^2 + \sum_i b_i^2)`. A bias is solved together with its vector, as one more coordinate.
     Who has no ratings gets zeros. Defaults: validation on MovieLens-100K, chapter 5.
 
     Args:
-        weighted: False leaves out :math:`n_u` and :math:`n_i`; about 14 is the right :math:`\lambda` there.
+        weighted: True multiplies :math:`|p_u|^2` and :math:`|q_i|^2` by the numbers of ratings (ALS-WR: Zhou,
+            Wilkinson, Schreiber and Pan 2008, equation 2); about 0.14 is the right :math:`\lambda` there.
         biases: False fits :math:`\hat r_{ui} = p_u \cdot q_i` alone, to ratings as they are.
         bias_regularization: :math:`\lambda_b`, the pull of that many ratings equal to the mean.
 
@@ -34,10 +34,10 @@ class ALS:
 
     def __init__(
         self,
-        factors: int = 30,
-        regularization: float = 0.14,
+        factors: int = 60,
+        regularization: float = 14.0,
         iterations: int = 20,
-        weighted: bool = True,
+        weighted: bool = False,
         biases: bool = True,
         seed: int = 0,
         *,
@@ -53,6 +53,7 @@ class ALS:
 
     def fit(self, interactions: Interactions, *, item_factors: torch.Tensor | None = None) -> Self:
         """Solve users and items by turns, from ``item_factors``, ``(n_items, factors)``, or else from random ones."""
+        check_sizes(interactions)
         by_user, by_item = Rows.both_sides(interactions, interactions.ratings)
         self.mean = float(interactions.ratings.mean())
         self._seen = by_user.lengths > 0, by_item.lengths > 0
@@ -118,7 +119,7 @@ class ALS:
         return torch.where(self._seen[0][users] & self._seen[1][items], product, self.mean)
 
 
-class ImplicitALS:
+class ImplicitALS(Described):
     r"""Ranking from implicit feedback by weighted least squares on all cells, seen or not.
 
     Minimises :math:`\sum_{u,i} c_{ui} (t_{ui} - p_u \cdot q_i)^2 + \lambda (\sum_u |p_u|^2 + \sum_i |q_i|^2)`.
@@ -155,7 +156,8 @@ class ImplicitALS:
 
     def fit(self, interactions: Interactions, *, item_factors: torch.Tensor | None = None) -> Self:
         """Solve users and items by turns, as :meth:`ALS.fit`; ratings above 0 say how strong an interaction is."""
-        check_range("above 0", interactions=interactions.ratings)
+        check_sizes(interactions)
+        _check_strengths("interactions", interactions)
         by_user, by_item = Rows.both_sides(interactions, self.alpha * interactions.ratings)
         options = {"generator": torch.Generator().manual_seed(self.seed), "dtype": by_user.values.dtype}
         P, drawn = (0.01 * torch.rand(len(rows), self.factors, **options) for rows in (by_user, by_item))
@@ -178,6 +180,15 @@ class ImplicitALS:
         if self.user_factors is None:
             raise NotFittedError(self)
         return self.user_factors[check_codes(users, len(self.user_factors), "users")] @ self.item_factors.mT
+
+    def fold_in(self, history: Interactions) -> torch.Tensor:
+        """Scores for new users: the exact half-step from their items, ``(history.n_users, n_items)``."""
+        if self.user_factors is None:
+            raise NotFittedError(self)
+        check_sizes(history, None, len(self.item_factors))
+        _check_strengths("history", history)
+        rows, _ = Rows.both_sides(history, self.alpha * history.ratings)
+        return implicit_cholesky(rows, self.item_factors, self.regularization) @ self.item_factors.mT
 
 
 # Below, the values of ``rows`` are the extra confidence d = alpha r, above 0; factors are P, (R, F), and Q, (C, F).
@@ -253,3 +264,10 @@ def _whiten(Q: torch.Tensor, regularization: float) -> tuple[torch.Tensor, torch
     there = torch.linalg.cholesky(Q.mT @ Q + regularization * eye)
     back = torch.linalg.solve_triangular(there, eye, upper=False)
     return Q @ back.mT, there, back
+
+
+def _check_strengths(name: str, part: Interactions) -> None:
+    least, most = part.ratings.min().item(), part.ratings.max().item()
+    if not 0 < least <= most < float("inf"):
+        way = "above 0, for they are strengths: shift a scale such as 0..100 to 1..5, or load without rating"
+        raise InputError(name, got=f"ratings from {least:g} to {most:g}", expected=f"ratings {way}")

@@ -13,7 +13,7 @@ from scipy import sparse
 from course_utils.data.columns import column
 from course_utils.data.interactions import Interactions, Values, check_codes, check_sizes
 from course_utils.errors import InputError, NotFittedError, check_choice, check_counts, check_range
-from course_utils.models.base import Codes
+from course_utils.models.base import Codes, Described
 
 with warnings.catch_warnings():  # on import mlxtend turns the DeprecationWarnings of all libraries on
     from mlxtend.frequent_patterns import fpgrowth
@@ -115,7 +115,7 @@ def rules(itemsets: pd.DataFrame, min_confidence: float = 0.0) -> pd.DataFrame:
     return table.iloc[order].reset_index(drop=True)
 
 
-class RuleRecommender:
+class RuleRecommender(Described):
     """Recommends the Y of rules "if X then Y" whose X the user, or the basket, has; one item on each side.
 
     Deshpande and Karypis (2004) study it as conditional probability. X and Y of a rule have ``min_count`` users in

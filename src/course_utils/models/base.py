@@ -6,14 +6,15 @@ tensor. A rating model has ``predict(users, items)`` too. What is wrong raises o
 
 - ``InputError``: an argument is out of range, a code is unknown, the interactions are empty, or a model that has
   tables before it sees data meets other numbers of users or items.
-- ``NotFittedError``: ``score`` or ``predict`` came before ``fit``. MatrixFactorization and TwoTower answer by their
-  start instead, as modules do.
+- ``NotFittedError``: ``score`` or ``predict`` came before ``fit``. MatrixFactorization, TwoTower, GMF, MLP and
+  NeuMF answer by their start instead, as modules do.
 - ``DivergedError``: a loss became nan or infinite.
 
 Scores of a user do not depend on who else is asked for, but for rounding. They come in torch's default dtype; those
 of RecentPopularity and RuleRecommender in float64 always, as float32 could not hold what decides their ties.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Protocol, Self
 
@@ -21,8 +22,19 @@ import numpy as np
 import torch
 
 from course_utils.data.interactions import Interactions
+from course_utils.errors import InputError
 
 Codes = torch.Tensor | np.ndarray | Sequence[int]
+
+
+class Described:
+    """A model that prints its settings in one line, defaults too: ``EASE(regularization=400.0)``."""
+
+    def __repr__(self) -> str:
+        """The class with those of its settings that are plain values or models; tables are left out."""
+        values = {name: getattr(self, name, None) for name in inspect.signature(type(self)).parameters}
+        shown = [f"{k}={v!r}" for k, v in values.items() if isinstance(v, bool | int | float | str | Described)]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class Recommender(Protocol):
@@ -40,3 +52,15 @@ class RatingModel(Recommender, Protocol):
 
     def predict(self, users: Codes, items: Codes) -> torch.Tensor:
         """Predicted ratings of pairs in rating units, ``(len(users),)``."""
+
+
+def fold_in(model: Recommender, history: Interactions) -> torch.Tensor:
+    """Scores for people whom a fitted model has not seen, from their items alone, ``(history.n_users, n_items)``.
+
+    Only a model that computes a user from her items can do it: ImplicitALS (one ridge solve), EASE and ItemKNN (a
+    product). For a user of the training part it says what ``score`` says, up to the last half-step of ALS. Chapter 5.
+    """
+    if getattr(model, "fold_in", None) is None:
+        expected = "ImplicitALS, EASE, ItemKNN, MultDAE or MultVAE: others have a table of users, to be fitted anew"
+        raise InputError("model", got=type(model).__name__, expected=expected)
+    return model.fold_in(history)

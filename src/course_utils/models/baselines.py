@@ -9,10 +9,10 @@ from scipy.sparse.linalg import cg
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
 from course_utils.errors import DivergedError, InputError, NotFittedError, check_range
-from course_utils.models.base import Codes
+from course_utils.models.base import Codes, Described
 
 
-class Random:
+class Random(Described):
     """Scores drawn at random, the floor of the league table: each hangs on the seed, the user and the item alone."""
 
     def __init__(self, seed: int = 0) -> None:
@@ -37,7 +37,7 @@ class Random:
         return torch.tensor((x >> np.uint64(11)).astype(float) * 2.0**-53, dtype=torch.get_default_dtype())
 
 
-class Popularity:
+class Popularity(Described):
     """Every user gets the items with the most interactions."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class RecentPopularity(Popularity):
         return self
 
 
-class BiasModel:
+class BiasModel(Described):
     r"""Mean plus a bias of the user plus a bias of the item: :math:`\hat r_{ui} = \mu + b_u + b_i`.
 
     The biases minimise :math:`\sum (r_{ui} - \mu - b_u - b_i)^2 + \lambda (\sum b_u^2 + \sum b_i^2)` exactly,

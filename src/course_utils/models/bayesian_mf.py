@@ -12,13 +12,13 @@ from torch.nn.functional import embedding
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs
 from course_utils.errors import NotFittedError, check_counts, check_range
-from course_utils.models.base import Codes
+from course_utils.models.base import Codes, Described
 from course_utils.models.least_squares import Rows, pad
 
 Pair = tuple[Tensor, Tensor]
 
 
-class BayesianMF:
+class BayesianMF(Described):
     r"""Rating prediction by averaging over many matrix factorisations, each drawn from the posterior.
 
     The model is :math:`r_{ui} \sim N(\mu + b_u + b_i + p_u \cdot q_i,\; 1/\tau)`. User vectors :math:`(p_u, b_u)` come

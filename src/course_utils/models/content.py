@@ -11,10 +11,10 @@ from sklearn.preprocessing import normalize
 from course_utils.data.features import Features
 from course_utils.data.interactions import Interactions, check_codes, check_sizes
 from course_utils.errors import InputError, NotFittedError, check_counts, check_range, check_shape
-from course_utils.models.base import Codes, Recommender
+from course_utils.models.base import Codes, Described, Recommender
 
 
-class ContentBased:
+class ContentBased(Described):
     r"""Items whose description is like the user's profile; taught in chapter 2.
 
     The profile is :math:`p_u = \sum_{i \in I_u} [(r_{ui} - \bar r_u)\, x_i + s\,(x_i - \bar x)]`, where :math:`x_i` is
@@ -62,7 +62,7 @@ class ContentBased:
         return torch.from_numpy(profiles.double().numpy() @ normalize(self._x).T).to(profiles.dtype)
 
 
-class Hybrid:
+class Hybrid(Described):
     r"""Content for items that few have rated, collaboration for the others (Burke 2002); taught in chapter 2.
 
     :math:`s_{ui} = w_i\, z^{\text{collaborative}}_{ui} + (1 - w_i)\, z^{\text{content}}_{ui}` with

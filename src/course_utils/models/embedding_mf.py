@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import nn
@@ -13,16 +13,10 @@ from course_utils.data.interactions import Interactions, check_codes, check_pair
 from course_utils.errors import InputError, check_choice, check_counts, check_range
 from course_utils.learning import loop, losses
 from course_utils.learning.negatives import uniform
-from course_utils.models.base import Codes
-
-_DEFAULTS = {  # epochs, lr, regularization, negatives
-    "mse": (15, 0.01, 0.11, 0),
-    "bce": (20, 0.01, 0.006, 10),
-    "bpr": (30, 0.02, 0.015, 4),
-}
+from course_utils.models.base import Codes, Described
 
 
-class MatrixFactorization(nn.Module):
+class MatrixFactorization(Described, nn.Module):
     r"""A score from two look-ups: :math:`s_{ui} = \mu + b_u + b_i + p_u^\top q_i`.
 
     Koren, Bell and Volinsky (2009), equations 2 and 4. Each factor starts as a draw from :math:`N(0, \sigma^2)`, biases
@@ -38,6 +32,12 @@ class MatrixFactorization(nn.Module):
         user_biases, item_biases, mean: with ``biases`` alone; weights ``(n_users, 1)`` and ``(n_items, 1)``, ``()``.
         history: what ``loop.fit`` returned.
     """
+
+    _defaults: ClassVar = {  # epochs, lr, regularization, negatives
+        "mse": (15, 0.01, 0.11, 0),
+        "bce": (20, 0.01, 0.006, 10),
+        "bpr": (30, 0.02, 0.015, 4),
+    }
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class MatrixFactorization(nn.Module):
         check_range("above 0", std=std)  # from zero factors neither table gets a gradient
         if mean and not biases:
             raise InputError("mean", got=mean, expected="0 without biases")
-        self.n_users, self.n_items = n_users, n_items
+        self.n_users, self.n_items, self.factors = n_users, n_items, factors
         self.biases, self.std, self.seed = biases, std, seed
         self._loss = "mse"
         self.user_factors = nn.Embedding(n_users, factors)
@@ -79,10 +79,14 @@ class MatrixFactorization(nn.Module):
 
     def forward(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Scores of pairs of codes, ``(B,)``; shapes that broadcast will do too, as ``(B, 1)`` and ``(B, n)``."""
-        scores = (self.user_factors(users) * self.item_factors(items)).sum(-1)  # (B, f) -> (B,)
+        scores = self.match(users, items)
         if self.biases:
             scores = scores + self.mean + self.user_biases(users)[..., 0] + self.item_biases(items)[..., 0]
         return scores
+
+    def match(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """What users and items say together, the scores without their biases: here the dot product of two rows."""
+        return (self.user_factors(users) * self.item_factors(items)).sum(-1)  # (B, f) -> (B,)
 
     def penalty(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Mean square length of the vectors of users plus that of items, ``()``; each counts as often as it occurs."""
@@ -109,8 +113,8 @@ class MatrixFactorization(nn.Module):
         2009; chapter 10). It cannot move μ and the user biases, which stay 0. ``options`` are those of
         :func:`course_utils.learning.loop.fit`. None: validation on MovieLens-100K, for ``"bpr"`` with 64 factors.
         """
-        check_choice(_DEFAULTS, loss=loss)
-        pairs = zip((epochs, lr, regularization, negatives), _DEFAULTS[loss], strict=True)
+        check_choice(self._defaults, loss=loss)
+        pairs = zip((epochs, lr, regularization, negatives), self._defaults[loss], strict=True)
         epochs, lr, regularization, negatives = (default if value is None else value for value, default in pairs)
         check_range("0 or more", regularization=regularization)
         check_counts(0 if loss == "mse" else 1, negatives=negatives)

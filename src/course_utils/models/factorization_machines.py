@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, csr_tensor
 from course_utils.errors import InputError, NotFittedError, check_counts, check_range, check_shape
 from course_utils.learning import loop
+from course_utils.models.base import Described
 from course_utils.models.embedding_bags import Codes, Dense, EmbeddingBags, Offsets, Weights, check_dense
 
 Contexts = torch.Tensor | None  # codes (n, C), one for each further context of a rating
@@ -83,7 +84,7 @@ def rating_times(train: Interactions, asked: Interactions) -> torch.Tensor:
     return torch.stack([weeks.clamp(max=WEEKS - 1), torch.log2(1 + days).long().clamp(max=DAYS - 1)], dim=1)
 
 
-class ContextFM(nn.Module):
+class ContextFM(Described, nn.Module):
     r"""Ratings from pairs of features of user, item and context; taught in chapter 15.
 
     A factorization machine (Rendle 2010) whose features come in blocks: those of the user, those of the item, and one

@@ -16,7 +16,7 @@ from course_utils.errors import InputError, NotFittedError, check_counts, check_
 from course_utils.learning import loop, losses
 from course_utils.learning.negatives import uniform
 from course_utils.models import graph_data
-from course_utils.models.base import Codes
+from course_utils.models.base import Codes, Described
 
 
 def normalized_adjacency(
@@ -66,7 +66,7 @@ class _Propagation(torch.autograd.Function):
         return _Propagation.apply(gradient, ctx.adjacency, ctx.weights), None, None
 
 
-class GraphRecommender(nn.Module):
+class GraphRecommender(Described, nn.Module):
     """A table with a row for each node, its training on edges, and scores as dot products of what ``forward`` makes.
 
     A model below says how: its ``encode`` makes the rows of all nodes, its ``error`` is the loss. ``embedding`` is the
@@ -83,7 +83,7 @@ class GraphRecommender(nn.Module):
         super().__init__()
         check_counts(n_users=n_users, n_items=n_items, factors=factors)
         check_counts(0, layers=layers)
-        self.n_users, self.n_items, self.layers, self.seed = n_users, n_items, layers, seed
+        self.n_users, self.n_items, self.factors, self.layers, self.seed = n_users, n_items, factors, layers, seed
         self.embedding = nn.Embedding(n_users + n_items + n_others, factors)
         self.adjacency = self.history = None
         GraphRecommender.reset_parameters(self)  # a subclass may not have all of its own yet

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
 from course_utils.errors import InputError, NotFittedError, check_choice, check_counts, check_range
-from course_utils.models.base import Codes
+from course_utils.models.base import Codes, Described
 from course_utils.models.baselines import BiasModel
 
 Matrix = sparse.sparray | np.ndarray | Tensor
@@ -73,7 +73,7 @@ def weighted_average(weights: Tensor, values: Tensor, k: int | None = None, damp
     return (weights * values).sum(1) / total.where(total > 0, 1)
 
 
-class ItemKNN:
+class ItemKNN(Described):
     r"""Items like those that the user has (Sarwar et al. 2001; Deshpande and Karypis 2004).
 
     :meth:`predict` takes, of the items that the user rated, the k most similar to the target. :meth:`score` counts an
@@ -107,6 +107,7 @@ class ItemKNN:
 
     def fit(self, interactions: Interactions) -> Self:
         """Compute all similarities, and the biases that :meth:`predict` starts from."""
+        check_sizes(interactions)
         n = interactions.n_items if self._neighbours_are_items else interactions.n_users
         _check_memory(n, 8 if self.common else 5)
         self.biases = BiasModel().fit(interactions)
@@ -146,6 +147,14 @@ class ItemKNN:
         own, weights = (self._seen, self._nearest) if self._neighbours_are_items else (self._nearest, self._seen)
         return torch.from_numpy((own[rows] @ weights.T).toarray()).to(torch.get_default_dtype())
 
+    def fold_in(self, history: Interactions) -> Tensor:
+        """Scores for new users: sums of similarities to their items, ``(history.n_users, n_items)``."""
+        if self.similarities is None:
+            raise NotFittedError(self)
+        check_sizes(history, None, len(self.similarities))
+        scores = (history.csr(binary=True) @ self._nearest.T).toarray()
+        return torch.from_numpy(scores).to(torch.get_default_dtype())
+
 
 class UserKNN(ItemKNN):
     """Users who agree with the user (Herlocker et al. 1999): :class:`ItemKNN` with users as neighbours.
@@ -156,9 +165,10 @@ class UserKNN(ItemKNN):
     """
 
     _neighbours_are_items = False
+    fold_in = None  # a new user has no similarities yet
 
 
-class EASE:
+class EASE(Described):
     r"""An item's score as a weighted sum of the user's items, the weights in closed form.
 
     Minimises :math:`\|X - XB\|_F^2 + \lambda \|B\|_F^2` over B with zero diagonal, where X holds 1 for an interaction:
@@ -188,6 +198,13 @@ class EASE:
             raise NotFittedError(self)
         rows = check_codes(users, self._seen.shape[0], "users").numpy()
         return torch.from_numpy(self._seen[rows] @ self.weights.numpy()).to(torch.get_default_dtype())
+
+    def fold_in(self, history: Interactions) -> Tensor:
+        """Scores for new users: sums of the weights of their items, ``(history.n_users, n_items)``."""
+        if self.weights is None:
+            raise NotFittedError(self)
+        check_sizes(history, None, len(self.weights))
+        return torch.from_numpy(history.csr(binary=True) @ self.weights.numpy()).to(torch.get_default_dtype())
 
 
 def _prepared(matrix: Matrix, kind: str) -> tuple[sparse.csr_array, sparse.csr_array, np.ndarray]:

@@ -11,7 +11,7 @@ from torch.nn.functional import embedding, normalize
 from course_utils.data.interactions import Interactions, check_codes, check_sizes
 from course_utils.errors import check_counts, check_range, check_shape
 from course_utils.learning import loop, losses, negatives
-from course_utils.models.base import Codes
+from course_utils.models.base import Codes, Described
 
 
 class Tower(nn.Module):
@@ -31,7 +31,7 @@ class Tower(nn.Module):
         return normalize(embedding(codes, self.ids) + self.features[codes] @ self.weights, dim=1)
 
 
-class TwoTower(nn.Module):
+class TwoTower(Described, nn.Module):
     r"""Retrieval by :math:`s_{ui} = p_u^\top q_i / T`, each side computed from its own features; taught in chapter 15.
 
     Yi et al. (2019): the other items of a batch are the negatives, and :math:`\ln q_i` is taken from their scores
@@ -59,6 +59,7 @@ class TwoTower(nn.Module):
         check_counts(n_users=n_users, n_items=n_items, factors=factors, epochs=epochs)
         check_range("above 0", temperature=temperature)
         self.epochs, self.lr, self.batch_size, self.temperature, self.seed = epochs, lr, batch_size, temperature, seed
+        self.factors = factors
         self.users = Tower(n_users, user_features, factors)
         self.items = Tower(n_items, item_features, factors)
         self.reset_parameters()

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
+from PIL import Image
 from tqdm import tqdm
 
 from course_utils.data import settings
@@ -47,18 +48,12 @@ def figure(fig: Figure, *, alt: str) -> None:
 
     ``alt`` is what a reader who cannot see the picture has to know, at least 20 characters.
     """
-    buffer = io.BytesIO()
-    ground = fig.get_facecolor()
-    ground = ground if ground[3] == 1 else "white"  # a dark style writes in white: then not on white
-    fig.savefig(buffer, format="png", dpi=DPI, facecolor=ground, metadata={"Software": None})
-    plt.close(fig)
-    picture = base64.b64encode(buffer.getvalue()).decode()
-    _display("image/png", picture, "Figure", alt, width=round(fig.get_figwidth() * 100))
+    show("Figure", {"image/png": drawn(fig)}, alt=alt, width=round(fig.get_figwidth() * 100))
 
 
 def diagram(name: str, *, alt: str) -> None:
     """Show one of the book's diagrams, ``figs/NAME.svg``, with alt text as for :func:`figure`."""
-    _display("image/svg+xml", _shipped("figs", f"{name}.svg"), "Diagram", alt)
+    show("Diagram", {"image/svg+xml": shipped("figs", f"{name}.svg")}, alt=alt)
 
 
 def glue(name: str, value: float | int | str) -> None:
@@ -81,17 +76,30 @@ def progress(iterable: Iterable, description: str, *, total: int | None = None) 
 
 def results(name: str) -> pd.DataFrame:
     """The committed table ``results/NAME.csv``, which ``experiments/`` made."""
-    return pd.read_csv(io.StringIO(_shipped("results", f"{name}.csv")))
+    return pd.read_csv(io.StringIO(shipped("results", f"{name}.csv")))
 
 
-def _display(mime: str, data: str, kind: str, alt: str, **size: int) -> None:
+def drawn(fig: Figure) -> str:
+    """A matplotlib figure, closed, as base64 PNG on an opaque ground."""
+    buffer, opaque = io.BytesIO(), io.BytesIO()
+    ground = fig.get_facecolor()
+    ground = ground if ground[3] == 1 else "white"  # a dark style writes in white: then not on white
+    fig.savefig(buffer, format="png", dpi=DPI, facecolor=ground)
+    plt.close(fig)
+    Image.open(buffer).convert("RGB").save(opaque, "PNG", optimize=True)  # an eighth smaller
+    return base64.b64encode(opaque.getvalue()).decode()
+
+
+def show(kind: str, data: dict[str, str], *, alt: str, **size: int) -> None:
+    """Show one thing in its forms, ``{mime: data}``; each picture among them gets the alt text, and its size."""
     if not isinstance(alt, str) or len(alt.strip()) < 20:
         raise InputError("alt", got=repr(alt), expected="a sentence that says what the picture shows")
-    display({mime: data, "text/plain": f"{kind}: {alt}"}, raw=True, metadata={mime: {"alt": alt, **size}})
+    metadata = {mime: {"alt": alt, **size} for mime in data if mime.startswith("image/")}
+    display({**data, "text/plain": f"{kind}: {alt}"}, raw=True, metadata=metadata)
 
 
-def _shipped(folder: str, file: str) -> str:
-    """Text of a file of figs/ or results/: from the installed wheel, or from the checkout beside it."""
+def shipped(folder: str, file: str) -> str:
+    """Text of a file of figs/, results/ or assets/demos/: from the installed wheel, or from the checkout beside it."""
     checkout = Path(__file__).resolve().parents[3] / folder / file
     for place in (resources.files("course_utils") / folder / file, checkout):
         if place.is_file():

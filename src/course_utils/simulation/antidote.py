@@ -14,7 +14,7 @@ from course_utils.data.interactions import Interactions
 from course_utils.errors import check_counts, check_shape
 from course_utils.models.als import ALS
 
-REGULARIZATION = 0.14  # of ALS-WR, its default
+REGULARIZATION = 0.14  # of ALS-WR
 
 
 def disagreement(predicted: torch.Tensor) -> float:
@@ -60,7 +60,7 @@ def antidote(
     n_items, dtype = interactions.n_items, interactions.ratings.dtype
     generator = torch.Generator().manual_seed(seed)
     x = damped_means(interactions) + 0.2 * (torch.rand(accounts, n_items, generator=generator, dtype=dtype) - 0.5)
-    settings = {"factors": factors, "regularization": REGULARIZATION, "biases": False, "seed": seed}
+    settings = {"factors": factors, "regularization": REGULARIZATION, "weighted": True, "biases": False, "seed": seed}
     model = ALS(iterations=10, **settings).fit(interactions)
     for _ in range(10):
         everyone = with_accounts(interactions, x)

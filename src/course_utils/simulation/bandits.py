@@ -175,7 +175,7 @@ def user_contexts(ratings: Interactions, world: RatedArms, factors: int = 5) -> 
     kept = ~torch.isin(ratings.items, torch.from_numpy(world.items))
     columns = (ratings.users, ratings.items, ratings.ratings, ratings.timestamps)
     other = Interactions(*(c[kept] for c in columns), ratings.user_ids, ratings.item_ids)
-    model = ALS(factors=factors, iterations=10, seed=0).fit(other)
+    model = ALS(factors, 0.14, iterations=10, weighted=True, bias_regularization=3.0, seed=0).fit(other)
     known = torch.column_stack([model.user_biases, model.user_factors]).numpy()[world.users]
     return np.column_stack([np.ones(len(known)), (known - known.mean(axis=0)) / known.std(axis=0)])
 

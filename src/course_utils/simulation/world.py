@@ -14,7 +14,7 @@ from torch import Tensor
 from course_utils.data.interactions import Interactions
 from course_utils.evaluation import beyond_accuracy
 
-WIDTH = 0.18  # of the closeness: at a distance of 0.3 it is 0.61
+WIDTH = 0.18  # of the closeness
 WORLD, PEOPLE, MOODS, POLICY, EVALUATION = range(5)  # each has random numbers of its own
 
 

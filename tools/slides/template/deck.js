@@ -14,6 +14,7 @@
   };
   apply();
 
+  await document.fonts.ready;
   await MathJax.startup.promise;
   await MathJax.typesetPromise([document.querySelector(".slides")]);
   for (const formula of document.querySelectorAll(".slides mjx-container:not([display=true])")) {

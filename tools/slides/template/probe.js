@@ -10,7 +10,7 @@
     const text = (element.textContent || element.getAttribute("alt") || "").trim().replace(/\s+/g, " ").slice(0, 40);
     return `<${element.localName}> "${text}"`;
   };
-  const hidden = (element) => element.closest("aside.notes, mjx-assistive-mml, [aria-hidden=true]:not(svg.matrix, mjx-container svg)");
+  const hidden = (element) => element.closest("script, aside.notes, mjx-assistive-mml, [aria-hidden=true]:not(svg.matrix, mjx-container svg)");
   const visible = (box) => box.width > 0.5 && box.height > 0.5;
 
   // nothing below or beside the slide; the foot line's strip stays free
@@ -66,13 +66,17 @@
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const element = node.parentElement;
     if (!node.data.trim() || hidden(element) || element.closest("svg, mjx-container, sup, sub")) continue;
+    const size = parseFloat(getComputedStyle(element).fontSize);
+    if (Number.isNaN(size)) continue;  // not drawn: what a live figure stands in for
     const range = document.createRange();
     range.selectNodeContents(node);
     for (const box of range.getClientRects()) if (visible(box)) inside(box, element);
     const code = element.closest("pre, code, table");
     if (!code && /\$\$|\\[a-zA-Z([]/.test(node.data)) faults.add(`maths not set: ${name(element)}`);
-    const size = parseFloat(getComputedStyle(element).fontSize);
     const limit = element.closest(".foot") ? least.foot : code ? least.code : least.text;
+    const alone = element.closest(".answer, .question .block:last-child > p:last-child, code:not(pre code)");
+    const body = element.closest(":is(.content, .question) .body");
+    if (body && !alone && !least.sizes.includes(size)) faults.add(`a third size (${size} px): ${name(element)}`);
     if (size < limit - 0.01) faults.add(`small type (${size} px, at least ${limit}): ${name(element)}`);
   }
   return [...faults];

@@ -1,14 +1,15 @@
-"""The league table: every recommender of the book under the common protocols, on MovieLens-100K.
+"""The league table: every recommender of the book with the settings of its chapter, on MovieLens-100K.
 
-    python experiments/ch17_league.py              all models
-    python experiments/ch17_league.py EASE ALS     these only; the other rows stay
+    python experiments/ch20_league.py              all models
+    python experiments/ch20_league.py EASE ALS     these only; the other rows stay
 
-Top-N: ``random_split``, seeds 0, 1, 2, every rating positive, full ranking (``results/ch17_league.csv``).
-Ratings: ``k_fold(seed=0)``, five folds, pooled RMSE and MAE (``results/ch17_ratings.csv``).
+Top-N: ``random_split``, seeds 0, 1, 2, every rating positive, full ranking (``results/ch20_league.csv``).
+Ratings: ``k_fold(seed=0)``, five folds, pooled RMSE and MAE (``results/ch20_ratings.csv``).
 Both tables end with the gaps of the measure between two groups of users, women minus men and 35 and over minus
 younger, with 95 % intervals from resampling users. For paired tests two more tables hold one value a user:
-``results/ch17_league_users.csv`` NDCG@10, ``results/ch17_ratings_users.csv`` the sum of squared errors.
-A new model needs one line in one of the two dictionaries, or in both.
+``results/ch20_league_users.csv`` NDCG@10, ``results/ch20_ratings_users.csv`` the sum of squared errors.
+A new model needs one line in one of the two dictionaries, or in both, and one in ``experiments/ch20_nested.py``, which
+chooses settings inside each split and adds splits in time: what chapter 20 shows.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ from course_utils.models.neighbors import EASE, ItemKNN, UserKNN
 from course_utils.models.two_tower import TwoTower
 
 
-def content_based() -> ContentBased:
+def content_based(**settings: object) -> ContentBased:
     """The content-based model on all descriptions of the catalogue."""
-    return ContentBased(item_features(load_movielens().items))
+    return ContentBased(item_features(load_movielens().items), **settings)
 
 
 def descriptions() -> dict[str, np.ndarray]:
@@ -53,48 +54,54 @@ def descriptions() -> dict[str, np.ndarray]:
 USERS, ITEMS = 943, 1682  # the embedding model makes its tables before it sees data
 
 
-class ClickEmbeddings(MatrixFactorization):
-    """The embedding model, trained on clicks beside sampled negatives."""
+class Trained:
+    """A network and the options of its training: ``fit`` and ``score`` like any recommender."""
+
+    def __init__(self, network: Recommender, **options: object) -> None:
+        self.network, self.options = network, options
 
     def fit(self, interactions: Interactions) -> Self:
-        """Binary cross entropy in place of squared error."""
-        return super().fit(interactions, loss="bce")
+        """Train with the options."""
+        self.network.fit(interactions, **self.options)
+        return self
+
+    def score(self, users: torch.Tensor) -> torch.Tensor:
+        """Scores of all items, ``(len(users), n_items)``."""
+        return self.network.score(users)
+
+    def predict(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Ratings of pairs, ``(n,)``, of a network that has them."""
+        return self.network.predict(users, items)
 
 
-class PairEmbeddings(MatrixFactorization):
-    """The embedding model, trained on pairs of a click and a sampled negative."""
-
-    def fit(self, interactions: Interactions) -> Self:
-        """BPR in place of squared error."""
-        return super().fit(interactions, loss="bpr")
-
-
-TOP_N: dict[str, Callable[[int], Recommender]] = {
+# A model by its seed and settings; without settings it is what its chapter chose.
+TOP_N: dict[str, Callable[..., Recommender]] = {
     "random": lambda seed: Random(seed=seed),
     "popularity": lambda seed: Popularity(),
-    "recent popularity": lambda seed: RecentPopularity(),
-    "bias model": lambda seed: BiasModel(),
-    "association rules": lambda seed: RuleRecommender(),
-    "user kNN": lambda seed: UserKNN(k=80),
-    "item kNN": lambda seed: ItemKNN(k=300),
-    "content-based": lambda seed: content_based(),
-    "EASE": lambda seed: EASE(),
-    "hybrid": lambda seed: Hybrid(content_based(), EASE()),
-    "implicit ALS": lambda seed: ImplicitALS(seed=seed),
-    "MF (embeddings)": lambda seed: ClickEmbeddings(USERS, ITEMS, seed=seed),
-    "MF (BPR)": lambda seed: PairEmbeddings(USERS, ITEMS, 64, seed=seed),
-    "GCN": lambda seed: GCNRecommender(USERS, ITEMS, seed=seed),
-    "LightGCN": lambda seed: LightGCN(USERS, ITEMS, seed=seed),
-    "two-tower": lambda seed: TwoTower(USERS, ITEMS, **descriptions(), seed=seed),
+    "recent popularity": lambda seed, **s: RecentPopularity(**s),
+    "bias model": lambda seed, **s: BiasModel(**s),
+    "association rules": lambda seed, **s: RuleRecommender(**s),
+    "user kNN": lambda seed, **s: UserKNN(**{"k": 80} | s),
+    "item kNN": lambda seed, **s: ItemKNN(**{"k": 300} | s),
+    "content-based": lambda seed, **s: content_based(**s),
+    "EASE": lambda seed, **s: EASE(**s),
+    "hybrid": lambda seed, **s: Hybrid(content_based(), EASE(), **s),
+    "implicit ALS": lambda seed, **s: ImplicitALS(seed=seed, **s),
+    "MF (embeddings)": lambda seed, **s: Trained(MatrixFactorization(USERS, ITEMS, seed=seed), loss="bce", **s),
+    "MF (BPR)": lambda seed, **s: Trained(MatrixFactorization(USERS, ITEMS, 64, seed=seed), loss="bpr", **s),
+    "GCN": lambda seed, **s: Trained(GCNRecommender(USERS, ITEMS, seed=seed), **s),
+    "LightGCN": lambda seed, **s: Trained(LightGCN(USERS, ITEMS, seed=seed), **s),
+    "two-tower": lambda seed, **s: TwoTower(USERS, ITEMS, **descriptions(), seed=seed, **s),
 }
-RATINGS: dict[str, Callable[[int], RatingModel]] = {
-    "bias model": lambda seed: BiasModel(),
-    "user kNN": lambda seed: UserKNN(similarity="pearson", shrinkage=25),
-    "item kNN": lambda seed: ItemKNN(similarity="adjusted_cosine", shrinkage=25),
-    "ALS": lambda seed: ALS(seed=seed),
-    "BayesianMF": lambda seed: BayesianMF(seed=seed),
-    "MF (embeddings)": lambda seed: MatrixFactorization(USERS, ITEMS, seed=seed),
-    "FM with context": lambda seed: ContextFM(**descriptions(), seed=seed),
+RATINGS: dict[str, Callable[..., RatingModel]] = {
+    "bias model": lambda seed, **s: BiasModel(**s),
+    "user kNN": lambda seed, **s: UserKNN(**{"similarity": "pearson", "shrinkage": 25} | s),
+    "item kNN": lambda seed, **s: ItemKNN(**{"similarity": "adjusted_cosine", "shrinkage": 25} | s),
+    "ALS": lambda seed, **s: ALS(seed=seed, **s),
+    "BayesianMF": lambda seed, **s: BayesianMF(seed=seed, **s),
+    "MF (embeddings)": lambda seed, **s: Trained(MatrixFactorization(USERS, ITEMS, seed=seed), **s),
+    "SVD++-like": lambda seed, **s: ContextFM(seed=seed, **s),
+    "FM with context": lambda seed, **s: ContextFM(**descriptions(), seed=seed, **s),
 }
 
 
@@ -159,7 +166,7 @@ def main(wanted: list[str]) -> None:
     unknown = set(wanted) - set(TOP_N) - set(RATINGS)
     if unknown:
         raise SystemExit(f"unknown model(s) {sorted(unknown)}; there are {sorted(set(TOP_N) | set(RATINGS))}")
-    for name, models, run, key in (("ch17_league", TOP_N, top_n, "seed"), ("ch17_ratings", RATINGS, ratings, "fold")):
+    for name, models, run, key in (("ch20_league", TOP_N, top_n, "seed"), ("ch20_ratings", RATINGS, ratings, "fold")):
         chosen = [model for model in models if not wanted or model in wanted]
         if chosen:
             table, users = run(chosen)

@@ -1,0 +1,101 @@
+"""What lets a reader act: a guess before the answer, and claims that survive a turned knob."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from course_utils.data import settings
+from course_utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A question that ``predict`` asked, with the reader's guess or ``None``; ``outcome`` answers it."""
+
+    question: str
+    guess: float | str | None
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+
+    def outcome(self, value: float | str, form: str = ".3g") -> None:
+        """Print what came out beside the guess.
+
+        Args:
+            value: a number in the prediction's unit, or one of its choices.
+            form: how a number is written.
+        """
+        if self.choices and value not in self.choices:
+            raise InputError("value", got=repr(value), expected=f"one of {list(self.choices)}")
+        value = value.item() if hasattr(value, "item") else value
+        shown = str(value) if self.choices else f"{value:{form}}"
+        if self.guess is None:
+            print(f"{_capital(self.question)}: {f'{shown} {self.unit}'.rstrip()} (no guess yet)")
+            return
+        exact = self.choices or form.endswith("d")  # else a guess is as good as its printed digits
+        same = self.guess == value or (not exact and f"{self.guess:{form}}" == shown)
+        came = "and so it is" if same else f"it is {shown} {self.unit}".rstrip()
+        print(f"You said {_written(self.guess)}, {came}.")
+
+
+def predict(
+    question: str, guess: float | str | None = None, *, unit: str = "", choices: Sequence[str] = ()
+) -> Prediction:
+    """Ask for a guess before the answer is shown: write it in place of ``None``, and run the cell again.
+
+    Args:
+        question: what is asked for, in a few words: ``"films with fewer than ten ratings"``.
+        guess: yours; ``None`` until you have one.
+        unit: of a number, ``"per cent"``; for a plain number say what is counted, ``"films"``.
+        choices: the answers to choose from, at least two; then there is no unit.
+
+    Returns:
+        ``Prediction``, whose ``outcome`` shows the result beside the guess.
+    """
+    choices = tuple(choices)
+    if bool(unit) == bool(choices) or len(choices) == 1 or len(set(choices)) < len(choices):
+        raise InputError("predict", got=f"unit={unit!r}, choices={choices}", expected="a unit, or two choices or more")
+    if guess is not None and choices:
+        near = {choice.lower(): choice for choice in choices}
+        if str(guess).strip().lower() not in near:
+            raise InputError("guess", got=repr(guess), expected=f"one of {list(choices)}")
+        guess = near[str(guess).strip().lower()]
+    elif guess is not None:
+        try:
+            guess = float(guess)
+        except (TypeError, ValueError):
+            guess = math.nan
+        if not np.isfinite(guess):
+            raise InputError("guess", got="no number", expected=f"a number, in {unit}")
+    asked = f"one of {', '.join(choices)}" if choices else f"in {unit}"
+    said = f"no guess yet; {asked}" if guess is None else f"you say {_written(guess)}"
+    print(f"{_capital(question)}: {said}")
+    return Prediction(question, guess, unit, choices)
+
+
+def expect(condition: object, holds: str) -> None:
+    """A claim of the printed run: it must hold where the book is tested, and only warns where you experiment.
+
+    Args:
+        condition: what is claimed; arrays and tensors of one entry count as that entry.
+        holds: why, or for which settings, it holds: ``"for seed 0"``.
+
+    Raises:
+        AssertionError: it does not hold, and ``COURSE_STRICT`` is set, as it is when the book is tested.
+    """
+    if bool(condition):
+        return
+    if settings.strict():
+        raise AssertionError(f"expected to hold {holds}")
+    print(f"This held {holds}. It does not hold now: if you changed something, that is what you found.")
+
+
+def _written(guess: float | str) -> str:
+    return guess if isinstance(guess, str) else f"{guess:,g}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

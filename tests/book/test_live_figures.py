@@ -1,0 +1,321 @@
+"""Live figures: the same numbers as the package; each works by key and pointer, on a page, in a frame, on a slide."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from browser import axe_violations, open_page
+
+from course_utils import ranking
+from course_utils.data.interactions import Interactions
+from course_utils.evaluation import metrics
+from course_utils.learning import losses, regularizers
+from course_utils.models.als import ALS
+from course_utils.models.neighbors import similarities
+from tools.notebooks import live
+from tools.slides import build as slides
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER, STATES = ROOT / "assets/demos", 1000
+NAMES = sorted(path.stem for path in FOLDER.glob("*.js") if path.stem != "frame")
+MOST = {"": 60_000}
+
+
+def shown():
+    """Each live figure of the chapters: name -> its notebook and its HTML."""
+    found = {}
+    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                html = output.get("data", {}).get("text/html", "")
+                if html.startswith("<live-"):
+                    found[html[6:].split()[0]] = (path, html)
+    return found
+
+
+SHOWN = shown()
+WHERE = "JSON.stringify(Reveal.getIndices())"
+TEXT = """e => JSON.stringify(e.state)
+    + [...e.shadowRoot.querySelectorAll('.stage, .says')].map(each => each.innerHTML).join()"""
+CONTROLS = ".controls input, .controls button:not(.again), .stage button, svg [role=slider]"
+
+
+def page_of(html, dark=False):
+    colours = "background: #12181e; color: #e3e9ee" if dark else "background: #fff; color: #16202a"
+    return f"<!doctype html><html lang=en><title>A figure</title><body style='{colours}'><main><h1>A</h1>{html}</main>"
+
+
+# --- the same arithmetic ------------------------------------------------------------------------------------------
+
+
+def ten_places(data, rng):
+    """Hits at random places, some relevant items missed."""
+    hits = rng.random(10) < rng.random()
+    missed = int(rng.integers(0, 11)) or int(not hits.any())
+    relevant = torch.zeros(1, 30, dtype=torch.bool)
+    relevant[0, :10], relevant[0, 10 : 10 + missed] = torch.from_numpy(hits), True
+    lists = torch.arange(10)[None]
+    names = {"precision": "precision", "recall": "recall", "rr": "reciprocal_rank", "ndcg": "ndcg"}
+    values = {key: getattr(metrics, f"{name}_at_k")(lists, relevant, 10) for key, name in names.items()}
+    for rule in ("min", "relevant", "hits"):
+        values[rule] = metrics.average_precision_at_k(lists, relevant, 10, normalizer=rule)
+    return data, {"hits": hits.astype(int).tolist(), "relevant": int(hits.sum()) + missed}, values
+
+
+def shrink(data, rng):
+    """The package's similarities of a few users, shrunk, from those that are not."""
+    table, kappa = rng.integers(1, 6, (14, 6)) * (rng.random((14, 6)) < 0.7).astype(float), int(rng.integers(0, 101))
+    table = torch.from_numpy(np.where(table > 0, table, np.nan))
+    plain, shrunk = (similarities(table, "pearson", shrinkage=each, common=True)[0, 1:] for each in (0, kappa))
+    n = (table[0].isfinite() & table[1:].isfinite()).sum(1)
+    keep = n > 0
+    order = shrunk[keep].argsort(descending=True, stable=True)[:6]
+    expected = {"shrunk": shrunk[keep], "overlaps": n[keep][order], "similarities": shrunk[keep][order]}
+    return {"n": n[keep].tolist(), "w": plain[keep].tolist()}, {"kappa": kappa}, expected
+
+
+def forces(data, rng):
+    """Minus the gradient that torch finds."""
+    scores = torch.from_numpy(rng.integers(-20, 41, 4) / 10).requires_grad_()
+    relevance, loss = (
+        torch.tensor(data["relevance"]),
+        str(rng.choice(["hinge", "RankNet", "LambdaRank", "ListNet", "ListMLE"])),
+    )
+    better, worse = (relevance[:, None] > relevance).nonzero().T
+    pairs = {"hinge": losses.hinge_loss, "RankNet": losses.bpr_loss}
+    lists = {"LambdaRank": losses.lambdarank_loss, "ListNet": losses.listnet_loss, "ListMLE": losses.listmle_loss}
+    loss = str(rng.choice([*pairs, *lists]))
+    if loss in pairs:
+        value = pairs[loss](scores[better], scores[worse]) * len(better)
+    else:
+        value = lists[loss](scores[None], relevance[None])
+    value.backward()
+    places = scores.argsort(descending=True, stable=True).argsort() + 1
+    state = {"scores": scores.tolist(), "loss": loss}
+    return data, state, {"loss": value.detach(), "push": -scores.grad, "places": places}
+
+
+def trade_off(data, rng):
+    """The package's MMR on a random shortlist."""
+    features = torch.nn.functional.normalize(torch.from_numpy(rng.random((20, 4))))
+    scores, alike = torch.from_numpy(rng.random(20)), features @ features.T
+    setting = int(rng.integers(0, 101)) / 100
+    chosen = ranking.mmr(scores[None], alike, 10, setting)[0]
+    diversity = 1 - (alike[chosen][:, chosen].sum() - alike.diagonal()[chosen].sum()) / 90
+    expected = {"list": chosen, "relevance": scores[chosen].mean(), "diversity": diversity}
+    return {"scores": scores.tolist(), "alike": alike.tolist()}, {"tradeOff": setting}, expected
+
+
+def two_lines(data, rng):
+    """Each rating a row, each gap a term of the package."""
+    counts = rng.integers(1, 60, (2, 5))
+    stars = [torch.from_numpy(np.repeat(np.arange(1.0, 6), each)) for each in counts]
+    groups = torch.tensor([0, 1]).repeat_interleave(torch.from_numpy(counts.sum(1)))
+    actual, aim, closed = torch.cat(stars), str(rng.choice(["means", "errors"])), int(rng.integers(0, 101)) / 100
+    own, spread = torch.stack([each.mean() for each in stars]), torch.stack([each.var(correction=0) for each in stars])
+    predictions = own + closed * (actual.mean() - own)
+    if aim == "errors":
+        served = int(spread.argmin())
+        shift = (closed * (spread.max() - spread.min())).sqrt()
+        predictions = own.clone()
+        predictions[served] += shift if own[served] < own[1 - served] else -shift
+    rmse = torch.tensor([metrics.rmse(predictions[a].expand(len(stars[a])), stars[a]) for a in (0, 1)])
+    expected = {
+        "predictions": predictions,
+        "rmse": rmse,
+        "worse": rmse - spread.sqrt(),
+        "gap": predictions[0] - predictions[1],
+    }
+    expected["parity"] = regularizers.demographic_parity(predictions[groups], groups)
+    expected["errorParity"] = regularizers.error_parity(predictions[groups], actual, groups)
+    state = {"pair": 0, "aim": aim, "closed": closed}
+    return {"groups": [{"counts": counts.tolist()}]}, state, expected
+
+
+def half_steps(data, rng):
+    """ALS without biases on a random table with one hole."""
+    table = rng.integers(1, 6, (2, 2)).astype(float)
+    frame = pd.DataFrame({"user_id": [0, 0, 1], "item_id": [0, 1, 0], "rating": table.ravel()[:3], "timestamp": 0})
+    steps, penalty, weighted = int(rng.integers(1, 12)), int(rng.integers(1, 51)) / 100, bool(rng.random() < 0.5)
+    model = ALS(1, penalty, -(-steps // 2), weighted=weighted, biases=False)
+    model.fit(Interactions.from_frame(frame), item_factors=torch.ones(2, 1))
+    start = ((table.ravel()[:3] - 1) ** 2).sum() + penalty * (6 if weighted else 4)
+    expected = {"p": model.user_factors[:, 0], "losses": [start, *model.loss_history[:steps]]}
+    if steps % 2 == 0:
+        expected["q"], expected["cells"] = (
+            model.item_factors[:, 0],
+            (model.user_factors @ model.item_factors.T).flatten(),
+        )
+    ratings = [[table[0, 0], table[0, 1]], [table[1, 0], None]]
+    return {"ratings": ratings}, {"steps": steps, "penalty": penalty, "weighted": weighted}, expected
+
+
+PYTHON = {
+    "forces": (forces, 3),
+    "half-steps": (half_steps, 4),
+    "shrink": (shrink, 3),
+    "ten-places": (ten_places, 3),
+    "trade-off": (trade_off, 3),
+    "two-lines": (two_lines, 3),
+}
+
+
+def agrees(value, got, digits):
+    """Whether what the figure computed, as it writes it, is Python's value; at an edge either digit will do."""
+    if isinstance(value, dict):
+        return all(agrees(each, got[key], digits) for key, each in value.items())
+    if isinstance(value, str):
+        return value == got
+    if isinstance(got, list):
+        return len(value) == len(got) and all(map(lambda v, g: agrees(v, g, digits), value, got))
+    return got in {f"{float(value) + nudge:z.{digits}f}" for nudge in (-1e-12, 0, 1e-12)}
+
+
+JAVASCRIPT = """([name, cases, digits]) => {
+    const written = (value) => Array.isArray(value) || ArrayBuffer.isView(value) ? [...value].map(written)
+        : typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([k, v]) => [k, written(v)]))
+        : typeof value === "string" ? value : LiveFigure.fixed(Number(value), digits);
+    return cases.map(([data, state]) => written(customElements.get(`live-${name}`).compute(data, state)));
+}"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_computes_what_the_package_does(chromium, name):
+    python, digits = PYTHON[name]
+    rng = np.random.default_rng(0)
+    with open_page(chromium) as (page, _):
+        page.set_content(page_of(SHOWN[name][1]))
+        data = page.evaluate(f"document.querySelector('live-{name}').data")
+        cases, expected = [], []
+        for _ in range(STATES):
+            *case, value = python(data, rng)
+            cases.append(case)
+            expected.append(value)
+        got = page.evaluate(JAVASCRIPT, [name, cases, digits])
+    wrong = [each for each in zip(cases, expected, got, strict=True) if not agrees(*each[1:], digits)]
+    assert not wrong, f"{len(wrong)} of {STATES}, first: {wrong[0]}"
+    assert len({json.dumps(each) for each in got}) > 50, "the states differ"
+
+
+def test_numbers_are_written_as_python_writes_them(chromium):
+    numbers = [*np.random.default_rng(0).normal(size=1000), *(n / 64 for n in range(-99, 99)), 2.5, 0.0005, 1e-9]
+    with open_page(chromium) as (page, _):
+        page.add_script_tag(path=FOLDER / "frame.js")
+        for digits in (0, 1, 2, 3, 4):
+            got = page.evaluate("([n, d]) => n.map(each => LiveFigure.fixed(each, d))", [numbers, digits])
+            assert got == [f"{each:z.{digits}f}" for each in numbers]
+
+
+# --- it works where it stands ---------------------------------------------------------------------------------------
+
+
+def press(page, control, kind):
+    """Work a control by its keys."""
+    control.focus()
+    if kind == "search":
+        page.keyboard.type("alien")
+    for key in {"button": ["Enter"], "radio": ["Space"]}.get(kind, ["End", "ArrowLeft"]):
+        page.keyboard.press(key)
+
+
+def point(page, control, kind):
+    """Work a control by a pointer: press, and drag what is dragged."""
+    box = control.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    if kind == "slider":
+        page.mouse.move(x - 40, y, steps=3)
+    page.mouse.up()
+
+
+def operate(page, frame, name):
+    """Work each control, a radio button that is off by one of the two ways; a line for each that changes nothing."""
+    figure, still = frame.locator(f"live-{name}"), []
+    controls, begin = figure.locator(CONTROLS), figure.evaluate(TEXT)
+    for place in range(min(controls.count(), 12)):
+        control = controls.nth(place)
+        kind = control.evaluate("e => e.getAttribute('role') ?? e.type ?? e.localName")
+        control.scroll_into_view_if_needed()
+        ways = [press, point] if kind != "radio" else [] if control.is_checked() else [(press, point)[place % 2]]
+        for way in ways:
+            before = figure.evaluate(TEXT)
+            way(page, control, kind)
+            if figure.evaluate(TEXT) == before and (way, kind) != (point, "search"):
+                still.append(f"{name}: {way.__name__} does not work control {place} ({kind})")
+    figure.locator(".again").click()
+    return still + ([] if figure.evaluate(TEXT) == begin else [f"{name}: Reset does not come back"])
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("name", NAMES)
+def test_it_works_on_a_page_and_in_a_sandboxed_frame(chromium, name, width):
+    html = SHOWN[name][1]
+    for dark in (False, True):
+        with open_page(chromium, width=width, dark=dark) as (page, heard):
+            page.set_content(page_of(html, dark))
+            assert operate(page, page, name) == []
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+            assert page.locator(f"live-{name} .card.dark").count() == dark
+            found = axe_violations(page)
+            assert (found, heard) == ([], [])
+    with open_page(chromium, width=width) as (page, heard):
+        page.set_content("<!doctype html><iframe sandbox=allow-scripts style='width:100%;height:1500px;border:0'>")
+        page.evaluate("html => { document.querySelector('iframe').srcdoc = html; }", page_of(html))
+        frame = page.frame_locator("iframe")
+        frame.locator(f"live-{name} .says").wait_for()
+        assert operate(page, frame, name) == []
+        assert heard == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_works_on_its_slide_and_the_deck_stays(chromium, name, tmp_path):
+    deck = slides.build(SHOWN[name][0], tmp_path)
+    with open_page(chromium) as (page, heard):
+        slides.open_deck(page, deck)
+        place = page.evaluate(
+            f"(() => {{ const s = document.querySelector('live-{name}').closest('section');"
+            " return [Reveal.getIndices(s).h, Reveal.getIndices(s).v || 0]; })()"
+        )
+        slides.show(page, place)
+        now = page.evaluate(WHERE)
+        assert operate(page, page, name) == []
+        assert page.evaluate(WHERE) == now
+        card, slide = (
+            page.evaluate(f"e => ({box}).getBoundingClientRect().bottom", None)
+            for box in (f"document.querySelector('live-{name}')", "Reveal.getCurrentSlide().querySelector('.foot')")
+        )
+        assert card <= slide, "it reaches below the slide"
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(WHERE) != now
+        assert heard == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_small_idle_and_reads_without_javascript(chromium, name):
+    html = SHOWN[name][1]
+    assert len(html.encode()) <= MOST.get(name, 60_000)
+    assert live.is_live(html)
+    with open_page(chromium) as (page, _):
+        page.set_content(page_of(live.without_scripts(html)))
+        assert len(page.inner_text(f"live-{name}")) >= 60
+        count = "setInterval = setTimeout = requestAnimationFrame = () => { asked.push(1); return 1; };"
+        page.set_content(page_of(f"<script>asked = []; {count}</script>{html}"))
+        page.wait_for_timeout(300)
+        assert page.evaluate("asked") == []
+
+
+def test_every_figure_is_in_a_chapter():
+    assert sorted(SHOWN) == NAMES == sorted(PYTHON)
+
+
+def test_a_script_that_is_not_the_books_own_stays_in_the_html():
+    html, own = SHOWN["ten-places"][1], "<script>\n1\n</script>\n"
+    assert "<script" not in live.without_scripts(html)
+    for changed in (html.replace("fixed", "mixed", 1), html + own, html.replace("</p>", f"</p>{own}")):
+        assert "<script" in live.without_scripts(changed)
