@@ -201,6 +201,8 @@ def test_names_of_an_index_join_the_row_of_heads(tmp_path):
     named = pd.DataFrame({"mean": [0.5], "sd": [0.1]}, index=pd.Index(["EASE"], name="model"))
     assert heads(named) == [["model", "mean", "sd"]]
     assert heads(named.rename_axis(columns="measure")) == [["model \\ measure", "mean", "sd"]]
+    measured = pd.DataFrame({"ndcg@10": [0.5], "p_value": [0.1], "user_id": [1]}, index=pd.Index([0.3], name="auc"))
+    assert heads(measured) == [["AUC", "NDCG@10", "p value", "user_id"]], "names of columns that code reads stay"
     spanned = pd.concat({"first": named, "second": named}, axis=1)
     assert heads(spanned) == [["", "first", "second"], ["model", "mean", "sd", "mean", "sd"]]
 

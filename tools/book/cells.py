@@ -15,7 +15,7 @@ from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 
 from tools.notebooks.student import TELLS
-from tools.notebooks.tables import mark_best, merge_head
+from tools.notebooks.tables import mark_best, merge_head, name_measures
 
 IMPORTS = 2  # the place of the cell that sets a notebook up
 SETUP, FIGURE, SAID = "Setup", "How this figure is drawn", "How this is computed"
@@ -124,6 +124,7 @@ def as_prose(output: dict[str, Any]) -> list[dict[str, Any]]:
         soup = BeautifulSoup(html, "html.parser")
         for table in soup.find_all("table"):
             merge_head(table)
+            name_measures(table)
             mark_best(table)
         output["data"]["text/html"] = str(soup)
     if output["output_type"] != "stream":

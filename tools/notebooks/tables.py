@@ -1,4 +1,4 @@
-"""Tables as pages and slides show them: one row of heads, the best value marked where models are compared."""
+"""Tables as pages and slides show them: one row of heads, measures by name, the best value marked."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import re
 
 from bs4 import Tag
 
-RISES = re.compile(r"(?i)\b(ndcg|map|recall|precision|hit_rate|mrr|auc)(@\d+)?$")  # measures of which more is better
+RISES = re.compile(r"(?i)\b(ndcg|map|recall|precision|hit rate|mrr|auc)(@\d+)?$")  # measures of which more is better
 MODELS = re.compile(r"(?i)(model|method|network|recommender)s?\b")
 FALLS = re.compile(r"(?i)\b(rmse|mae|log loss)$")
+NAMES = {name.lower(): name for name in ("AUC", "Gini", "Holm", "MAE", "MAP", "MRR", "NDCG", "RMSE")} | {
+    name.replace(" ", "_"): name for name in ("average precision", "capped recall", "hit rate", "p value", "reciprocal rank")
+}
+CODED = re.compile(rf"({'|'.join(NAMES)})(@\d+)?")  # a measure as the package writes it
 
 
 def merge_head(table: Tag) -> None:
@@ -24,6 +28,16 @@ def merge_head(table: Tag) -> None:
     for cell, (a, b) in zip(above, pairs, strict=True):
         cell.string = " \\ ".join(filter(None, (b, a)))
     rows[-1].decompose()
+
+
+def name_measures(table: Tag) -> None:
+    """Write measures among the heads as prose does: ``ndcg@10`` becomes NDCG@10, ``p_value`` p value."""
+    for head in table.find_all("th"):
+        parts = head.get_text(strip=True).split(" \\ ")
+        found = [CODED.fullmatch(part) for part in parts]
+        if any(found):
+            named = (hit and NAMES[hit[1]] + (hit[2] or "") for hit in found)
+            head.string = " \\ ".join(name or part for name, part in zip(named, parts, strict=True))
 
 
 def mark_best(table: Tag) -> None:

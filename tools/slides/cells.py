@@ -17,7 +17,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from tools.notebooks.live import is_live, without_scripts
-from tools.notebooks.tables import mark_best, merge_head
+from tools.notebooks.tables import mark_best, merge_head, name_measures
 from tools.slides.deck import Block, DeckError
 
 # the richest form that a slide can show comes first
@@ -156,6 +156,7 @@ def _table(html: str) -> str:
         for row in table.find_all("tr"):
             row.attrs = {}
         merge_head(table)
+        name_measures(table)
         _mark_words(table)
         mark_best(table)
         for name in table.select("tbody th"):
