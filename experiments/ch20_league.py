@@ -28,6 +28,7 @@ from course_utils.data.features import item_features, user_features
 from course_utils.evaluation import bootstrap_interval, fairness, measure_lists, measure_lists_per_user, measure_ratings
 from course_utils.models.als import ALS, ImplicitALS
 from course_utils.models.association_rules import RuleRecommender
+from course_utils.models.autoencoders import AutoRec, MultDAE, MultVAE
 from course_utils.models.base import RatingModel, Recommender
 from course_utils.models.baselines import BiasModel, Popularity, Random, RecentPopularity
 from course_utils.models.bayesian_mf import BayesianMF
@@ -36,6 +37,7 @@ from course_utils.models.embedding_mf import MatrixFactorization
 from course_utils.models.factorization_machines import ContextFM
 from course_utils.models.graph import GCNRecommender, LightGCN
 from course_utils.models.neighbors import EASE, ItemKNN, UserKNN
+from course_utils.models.neural_cf import NeuMF
 from course_utils.models.two_tower import TwoTower
 
 
@@ -52,6 +54,7 @@ def descriptions() -> dict[str, np.ndarray]:
 
 
 USERS, ITEMS = 943, 1682  # the embedding model makes its tables before it sees data
+BUDGET = {"loss": "bce", "negatives": 4, "epochs": 8, "lr": 0.02, "regularization": 6.4e-05}  # of chapter 17
 
 
 class Trained:
@@ -91,6 +94,9 @@ TOP_N: dict[str, Callable[..., Recommender]] = {
     "MF (BPR)": lambda seed, **s: Trained(MatrixFactorization(USERS, ITEMS, 64, seed=seed), loss="bpr", **s),
     "GCN": lambda seed, **s: Trained(GCNRecommender(USERS, ITEMS, seed=seed), **s),
     "LightGCN": lambda seed, **s: Trained(LightGCN(USERS, ITEMS, seed=seed), **s),
+    "Mult-DAE": lambda seed, **s: MultDAE(seed=seed, **s),
+    "Mult-VAE": lambda seed, **s: MultVAE(seed=seed, **s),
+    "NeuMF": lambda seed, **s: Trained(NeuMF(USERS, ITEMS, 16, seed=seed), **BUDGET | s),
     "two-tower": lambda seed, **s: TwoTower(USERS, ITEMS, **descriptions(), seed=seed, **s),
 }
 RATINGS: dict[str, Callable[..., RatingModel]] = {
@@ -100,6 +106,7 @@ RATINGS: dict[str, Callable[..., RatingModel]] = {
     "ALS": lambda seed, **s: ALS(seed=seed, **s),
     "BayesianMF": lambda seed, **s: BayesianMF(seed=seed, **s),
     "MF (embeddings)": lambda seed, **s: Trained(MatrixFactorization(USERS, ITEMS, seed=seed), **s),
+    "AutoRec": lambda seed, **s: AutoRec(**{"epochs": 80} | s, seed=seed),
     "SVD++-like": lambda seed, **s: ContextFM(seed=seed, **s),
     "FM with context": lambda seed, **s: ContextFM(**descriptions(), seed=seed, **s),
 }

@@ -42,7 +42,8 @@ def around(name: str, *values: float) -> list[Setting]:
     return [{}, *({name: value} for value in values)]
 
 
-NETWORKS, GRAPHS = ["MF (embeddings)", "MF (BPR)", "LightGCN", "two-tower", "GCN"], ["LightGCN", "GCN"]
+GRAPHS = ["LightGCN", "GCN"]
+NETWORKS = ["MF (embeddings)", "MF (BPR)", "LightGCN", "two-tower", "GCN", "Mult-DAE", "Mult-VAE", "NeuMF"]
 LISTS: dict[str, list[Setting]] = {
     "random": [{}],
     "popularity": [{}],
@@ -61,7 +62,7 @@ STARS: dict[str, list[Setting]] = {
     "bias model": around(PENALTY, 0.75, 1.5, 6, 12),
     "user kNN": around("k", 10, 20, 80, 160),
     "item kNN": around("k", 10, 20, 80, 160),
-    **{name: [{}] for name in ("ALS", "BayesianMF", "MF (embeddings)", "SVD++-like", "FM with context")},
+    **{name: [{}] for name in ("ALS", "BayesianMF", "MF (embeddings)", "AutoRec", "SVD++-like", "FM with context")},
 }
 
 
