@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: book test test-deep slides slides-pdf notebooks student results lab bench lock clean
+.PHONY: book test test-deep slides slides-pdf notebooks student results assignments lab bench lock clean
 .DEFAULT_GOAL := book
 
 .venv/ready: requirements.lock pyproject.toml tools/project/environment.py
@@ -31,6 +31,9 @@ student: .venv/ready      ## the chapters as students open them, in _build/stude
 
 results: .venv/ready      ## run all experiments and rewrite results/
 	$(RUN) -m tools.project.run_all experiments
+
+assignments: .venv/ready  ## notebooks for students and their autograders, in _build/assignments
+	$(RUN) -m tools.teaching.assignments
 
 lab: .venv/ready          ## JupyterLab on the notebooks
 	.venv/bin/jupyter lab notebooks

@@ -53,6 +53,7 @@ def tree(tmp_path):
         f"results/ch{OLD}_tab.csv": "a\n1\n",
         "results/old.csv": "a\n1\n",
         "book/page.md": PAGE,
+        f"assessment/{OLD}.yml": f'- ask: Why?\n  section: "{OLD}.2"\n',
         "book/parts.yml": f"needs:\n  {OLD}: [3, {BEFORE}]\n  99: [{OLD}]\n",
         "book/notation.md": f"| x | {OLD} | a | {OLD} |\n",
         "CHANGELOG.md": f"chapter {OLD} was written\n",
@@ -85,6 +86,7 @@ def test_a_chapter_moves(tree):
     assert f"ch{NEW}_tab" in read(f"notebooks/{BEFORE}_seeds.ipynb")
     assert f"{BEFORE}a" in read(f"notebooks/{BEFORE}_seeds.ipynb")
     assert read("book/page.md") == MOVED
+    assert read(f"assessment/{NEW}.yml") == f'- ask: Why?\n  section: "{NEW}.2"\n'
     assert read("book/parts.yml") == f"needs:\n  {NEW}: [3, {BEFORE}]\n  99: [{OLD}]\n"
     assert read("book/notation.md") == f"| x | {OLD} | a | {NEW} |\n"
     assert read("CHANGELOG.md") == f"chapter {OLD} was written\n"

@@ -61,7 +61,7 @@ def create(*, newest: bool = False) -> None:
     else:
         pip("install", "-q", "-U", "pip", "setuptools", "wheel", "hatchling", "editables")
     pip("install", "-q", *exact, "torch")
-    pip("install", "-q", *exact, "--no-build-isolation", "-e", ".[book,scale,test]")
+    pip("install", "-q", *exact, "--no-build-isolation", "-e", ".[book,grading,scale,test]")
     (VENV / "ready").touch()
 
 
@@ -77,7 +77,7 @@ def floors() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = [
         *project["dependencies"],
-        *(line for part in ("book", "scale", "test") for line in project["optional-dependencies"][part]),
+        *(line for part in ("book", "grading", "scale", "test") for line in project["optional-dependencies"][part]),
     ]
     found = [re.fullmatch(r"([\w.-]+)>=([\w.]+)(,.*)?", line) for line in listed]
     if None in found:
@@ -236,7 +236,7 @@ def conda_text() -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = [(re.split(r"[<>=!~]", line)[0], line) for line in project["dependencies"]]
     conda = [line.replace(name, CONDA_NAMES.get(name, name), 1) for name, line in names if name not in ONLY_PIP]
-    pip_lines = [line for name, line in names if name in ONLY_PIP] + ["-e .[book,scale,test]"]
+    pip_lines = [line for name, line in names if name in ONLY_PIP] + ["-e .[book,grading,scale,test]"]
     rows = [
         "# The conda door, written by `python -m tools.project.environment conda`; a test compares it.",
         "name: course-utils",

@@ -38,7 +38,7 @@ def files(root: Path) -> list[Path]:
 
 def moved(path: Path, old: str, new: str) -> Path:
     """The path of a file under the new number; the same path for a file of another chapter."""
-    return path.with_name(re.sub(rf"^(ch)?{old}_", rf"\g<1>{new}_", path.name))
+    return path.with_name(re.sub(rf"^(ch)?{old}(?=_|\.yml$)", rf"\g<1>{new}", path.name))
 
 
 def rules(old: int, new: int, stems: list[str], exercises: list[str]) -> list[tuple[str, str]]:
@@ -55,6 +55,7 @@ def rules(old: int, new: int, stems: list[str], exercises: list[str]) -> list[tu
         (rf"(?<=[\"'`]){two}({ids})(?=\\?[\"'`])", rf"{new:02}\1"),
         (rf"\b{two}({ids})(?=: (?:right|\d|'))", rf"{new:02}\1"),  # what a check has printed
         (rf"<!-- deck {old} -->", f"<!-- deck {new} -->"),
+        (rf"(?m)^(  section: \"){old}(?=\.)", rf"\g<1>{new}"),  # of the question bank
     ]
 
 

@@ -53,23 +53,27 @@ def render(deck: Deck, folder: Path) -> str:
     )
 
 
-def _vendor() -> dict[str, str]:
-    """The files of others, read from their installed packages, safe inside a script or style element."""
-    reveal = resources.files("sphinx_revealjs") / "_static" / "revealjs"
+def mathjax() -> str:
+    """MathJax in one script, safe inside a script element."""
     found = util.find_spec("sphinx-mathjax-offline")  # not an identifier, so it cannot be imported by name
     if found is None or not found.submodule_search_locations:
         raise ModuleNotFoundError("sphinx-mathjax-offline: install the extra 'book'")
-    mathjax = Path(found.submodule_search_locations[0]) / "static" / "mathjax" / "tex-svg-full.js"
+    path = Path(found.submodule_search_locations[0]) / "static" / "mathjax" / "tex-svg-full.js"
+    return _inlined(path.read_text(encoding="utf-8"))
+
+
+def _vendor() -> dict[str, str]:
+    """The files of others, read from their installed packages, safe inside a script or style element."""
+    reveal = resources.files("sphinx_revealjs") / "_static" / "revealjs"
     texts = {
         "reveal_css": reveal / "dist" / "reveal.css",
         "reveal_js": reveal / "dist" / "reveal.js",
         "notes_js": reveal / "plugin" / "notes" / "notes.js",
-        "mathjax_js": mathjax,
         "deck_css": TEMPLATE / "deck.css",
         "deck_js": TEMPLATE / "deck.js",
     }
     found = {name: _inlined(path.read_text(encoding="utf-8")) for name, path in texts.items()}
-    return {"typeface_css": typeface.inlined_style(), **found}
+    return {"typeface_css": typeface.inlined_style(), "mathjax_js": mathjax(), **found}
 
 
 def _inlined(text: str) -> str:

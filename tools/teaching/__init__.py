@@ -1,0 +1,1 @@
+"""What a teacher runs: the question bank with its exports and exams, and the assignments that grade themselves."""
