@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
-from bs4 import NavigableString, Tag
+from bs4 import BeautifulSoup, NavigableString, Tag
 
 RISES = re.compile(r"(?i)\b(ndcg|map|recall|precision|hit rate|mrr|auc)(@\d+)?$")  # measures of which more is better
 MODELS = re.compile(r"(?i)(model|method|network|recommender)s?\b")
@@ -18,6 +19,7 @@ NO_AMOUNT = re.compile(r"(?i)(^|[_ ])(id|year|date|time(stamp)?|code|seed)$")  #
 HYPHEN = re.compile(r"(?<![\w.,)\]–−-])-(?=\.?\d)")  # where a minus belongs
 APART = re.compile(r"(?<=\d) (?=%)")
 VERBATIM = ("code", "pre", "script", "style")
+COMPOUND = re.compile(r"\b[A-Za-z]{2,12}(-[A-Za-z]{2,9})+\b")
 MATHS = re.compile(r"(\$\$.*?\$\$|\$[^$]+\$)", re.DOTALL)
 
 
@@ -27,12 +29,13 @@ def signs(text: str) -> str:
 
 
 def set_signs(soup: Tag) -> None:
-    """Set the :func:`signs` of all words of some HTML; code and maths stay as they are."""
+    """Set the :func:`signs` of all words of some HTML, and hold compounds together; code and maths stay as they are."""
     for string in soup.find_all(string=True):
         if type(string) is NavigableString and not string.find_parent(VERBATIM):
             parts = MATHS.split(string)
-            parts[::2] = map(signs, parts[::2])
-            string.replace_with("".join(parts))
+            held = [COMPOUND.sub(r'<span class="held">\g<0></span>', signs(escape(part))) for part in parts[::2]]
+            parts[::2], parts[1::2] = held, map(escape, parts[1::2])
+            string.replace_with(BeautifulSoup("".join(parts), "html.parser"))
 
 
 def dress(table: Tag) -> None:
