@@ -54,6 +54,12 @@
     arrow.setAttribute("aria-label", `Pages of ${name}`);
   }
 
+  // What a result of the search shows is prose, not the lines that folds have.
+  if (typeof Search !== "undefined") {
+    const toText = Search.htmlToText;
+    Search.htmlToText = (page, anchor) => toText(page.replace(/<summary[^]*?<\/summary>/g, ""), anchor);
+  }
+
   const ready = () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(keepStops).then(update);
   document.querySelectorAll(".bd-article table").forEach(markNumbers);
   window.addEventListener("load", ready);

@@ -100,11 +100,13 @@ def test_what_a_reader_shall_find_is_folded_on_the_page():
     assert said[-1] == []
 
 
-def test_a_page_has_one_row_of_heads_and_marks_the_best_of_models():
-    frame = pd.DataFrame({"NDCG@10": [0.4, 0.5], "sd": [3, 2]}, pd.Index(["A", "B"], name="model"))
+def test_a_page_has_one_row_of_heads_marks_the_best_of_models_and_writes_numbers_as_prose_does():
+    columns = {"ndcg@10": [0.4, 0.5], "sd": [3, 2], "gap": [-0.2, 0.1], "rows": [30000, 4], "year": [1995, 1996]}
+    frame = pd.DataFrame(columns, pd.Index(["A", "B"], name="model"))
     (shown,) = as_prose(sample.displayed("text/html", frame.to_html()))
     table = BeautifulSoup(shown["data"]["text/html"], "html.parser")
-    assert [head.text for head in table.thead("th")] == ["model", "NDCG@10", "sd"]
+    assert [head.text for head in table.thead("th")] == ["model", "NDCG@10", "sd", "gap", "rows", "year"]
+    assert [cell.text for cell in table.tbody("td")[:5]] == ["0.4", "3", "−0.2", "30,000", "1995"]
     assert [cell.text for cell in table.select("td.best")] == ["0.5"]
 
 
@@ -114,6 +116,12 @@ BOXED = [
         "So. **Predict before you run.** Why?",
         "So.\n\n:::{admonition} Predict before you run\n:class: predict\n\nWhy?\n:::",
     ),
+    (
+        "**By hand.** a **Predict before you run.** b",
+        ":::{admonition} By hand\n:class: by-hand\n\na\n:::\n\n"
+        ":::{admonition} Predict before you run\n:class: predict\n\nb\n:::",
+    ),
+    ("## 3.4 Clinic: x", "## 3.4 [Clinic]{.clinic}: x"),
     ("**By hand.**\n\n- a\n\n- b", ":::{admonition} By hand\n:class: by-hand\n\n- a\n\n- b\n:::"),
     ("<details><summary>x</summary>\n\n**By hand.** y\n\n</details>", None),
     ("Look. **Find** why.", ":::{admonition} Clinic\n:class: clinic\n\nLook. **Find** why.\n:::"),

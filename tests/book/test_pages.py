@@ -29,6 +29,8 @@ STICKS_OUT = """() => {
         if (seen && box.right > width + 1 && !scrolls(el))
             found.push(`${el.tagName.toLowerCase()}.${el.className} sticks out to ${Math.round(box.right)} px`);
     }
+    for (const code of document.querySelectorAll(".cell_input pre"))
+        if (width > 992 && code.scrollWidth > code.clientWidth) found.push(`cut line of code: ${code.textContent}`);
     return found.slice(0, 5);
 }"""
 BROKEN = "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
@@ -123,6 +125,7 @@ PLANTED = {
     "external request": (f"<script>fetch('https:{HOST}/b')</script>", f"{LEAVES} https:{HOST}/b"),
     "web socket": (f"<script>new WebSocket('wss:{HOST}/c')</script>", f"{LEAVES} wss:{HOST}"),
     "wide element": ('<div style="width: 2000px">wide</div>', "too wide"),
+    "cut code": (f'<div class="cell_input"><pre>{"a " * 200}</pre></div>', "cut line of code"),
     "cut element": ('<div style="overflow: hidden"><p style="width: 2000px">cut</p></div>', "sticks out"),
     "console error": ("<script>console.error('planted')</script>", "console: planted"),
     "uncaught error": ("<script>throw new Error('planted')</script>", "uncaught"),

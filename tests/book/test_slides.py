@@ -15,7 +15,7 @@ from sample_notebook import code, displayed, markdown, stdout, write
 
 from tools.slides import build as slides
 from tools.slides.check import faults
-from tools.slides.deck import DeckError
+from tools.slides.deck import DeckError, read_deck
 
 ROOT = Path(__file__).resolve().parents[2]
 FAILED = nbformat.v4.new_output("error", ename="InputError", evalue="k: got 0", traceback=["secret"])
@@ -126,6 +126,10 @@ def test_a_question_has_its_slide_and_its_answer_the_next(tmp_path):
     question, outcome = page.select("section.question, section.content")
     assert [slide.h2.text for slide in (question, outcome)] == ["Bread", "Bread"]
     assert outcome.select_one(".value").text == "6"
+    asked = markdown("## Bread\n\n| a |\n|---|\n| -2 of 5 % |\n\nHow many have it in $-1$?", "slide")
+    page = built(tmp_path, asked)
+    assert kinds(page)[1] == "question", "below a table, too"
+    assert [part.text for part in page.select("td, .block > p")] == ["−2 of 5\xa0%", "How many have it in $-1$?"]
     assert "fragment" not in outcome.select_one(".block")["class"]
     assert question.aside.text.split() == outcome.aside.text.split() == ["Wait.", "Six."]
 
@@ -297,6 +301,9 @@ def lengths(chromium, deck):
 @pytest.mark.parametrize("notebook", slides.chapters(), ids=lambda path: path.stem)
 def test_deck_of_the_book(chromium, tmp_path, notebook):
     deck = slides.build(notebook, tmp_path)
+    before = zip(read_deck(notebook).slides[1:], parsed(deck).select("section[class]"), strict=False)
+    asks = [view for slide, view in before if slide.asked and not view.select("img, pre, table, .fragment")]
+    assert {view["class"][0] for view in asks} <= {"question", "statement"}, "a question is set as one"
     assert looked_at(chromium, deck) == []
     n_slides, pages = lengths(chromium, deck)
     assert n_slides == pages

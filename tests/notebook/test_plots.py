@@ -41,6 +41,8 @@ def test_spread_bars_prints_values_beside_the_bars(means, spreads, digits, words
     assert [text.get_text() for text in axes.texts] == words
     assert [text.xy[0] for text in axes.texts] == places
     assert axes.yaxis_inverted()  # the first label is on top
+    plots.spread_bars(axes, ["a", "b"], means, spreads, dots=True)
+    assert [patch.get_height() for patch in axes.patches] == [0.66, 0.66, 0, 0]
 
 
 def test_label_ends_keeps_labels_apart_in_the_books_style():

@@ -15,7 +15,7 @@ from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 
 from tools.notebooks.student import TELLS
-from tools.notebooks.tables import mark_best, merge_head, name_measures
+from tools.notebooks.tables import dress, set_signs, signs
 
 IMPORTS = 2  # the place of the cell that sets a notebook up
 SETUP, FIGURE, SAID = "Setup", "How this figure is drawn", "How this is computed"
@@ -35,6 +35,8 @@ CALLOUTS = {  # bold leads of a notebook's paragraphs, and the class of the box 
     "Clinic": "clinic",  # of a notebook's "**Find and fix.**" and the like, see FIND
 }
 LEAD = re.compile(rf"\*\*({'|'.join(CALLOUTS)})\.\*\*\s*")
+NEXT = re.compile(rf"(?={LEAD.pattern})")
+IN_TITLE = re.compile(r"(?m)^(#+ [\d. ]*)(Clinic)\b")
 FIND = re.compile(r"\*\*Find(?!:)[^*]*\*\*")  # with a colon it is the first of the steps
 STEP = re.compile(r"\s*(?=\*\*(?:Find:|(?:Explain|Fix|Measure)[^*]{0,14}[:.])\*\*)")
 SUMMARY = re.compile(r"<details>(?=<summary>What is wrong)")
@@ -123,9 +125,8 @@ def as_prose(output: dict[str, Any]) -> list[dict[str, Any]]:
     if 'class="dataframe"' in (html := "".join(output.get("data", {}).get("text/html", ""))):
         soup = BeautifulSoup(html, "html.parser")
         for table in soup.find_all("table"):
-            merge_head(table)
-            name_measures(table)
-            mark_best(table)
+            dress(table)
+        set_signs(soup)
         output["data"]["text/html"] = str(soup)
     if output["output_type"] != "stream":
         return [output]
@@ -151,12 +152,15 @@ def boxed(text: str) -> str:
 
     The steps of a clinic's answer become paragraphs of their own.
     """
+    text = IN_TITLE.sub(r"\1[\2]{.clinic}", text)
     blocks, made, inside = SUMMARY.sub('<details class="clinic">', text).split("\n\n"), [], False
     for number, block in enumerate(blocks):
+        more: list[str] = []
         inside = (inside or "<details" in block) and "</details>" not in block
         lead = None if inside else LEAD.search(block)
         if lead:
-            name, before, words = lead[1], block[: lead.start()].strip(), block[lead.end() :].strip()
+            name, before, words = lead[1], block[: lead.start()].strip(), block[lead.end() :]
+            words, *more = map(str.strip, NEXT.split(words, maxsplit=1)[::2])
         elif not inside and FIND.search(block):
             name, before, words = "Clinic", "", block
         else:
@@ -166,6 +170,7 @@ def boxed(text: str) -> str:
         later = [] if words else blocks[number + 1 :]
         inner = "\n\n".join([words, *later]).strip()
         made += [*filter(None, [before]), f":::{{admonition}} {name}\n:class: {CALLOUTS[name]}\n\n{inner}\n:::"]
+        made += map(boxed, more)
         if later:
             break
     return "\n\n".join(made)
@@ -187,6 +192,14 @@ def arrange(doctree: nodes.document) -> None:
             caption(image, f"{chapter[0] if chapter else ''}{number}")
         if line := cell.get("cell_metadata", {}).get("code_line"):
             code_below(cell, line)
+
+
+def set_words(doctree: nodes.document) -> None:
+    """Set the signs of a page's sentences: minus, and per cent beside its number."""
+    for text in list(doctree.findall(nodes.Text)):
+        verbatim = isinstance(text.parent, (nodes.literal, nodes.FixedTextElement, nodes.raw, nodes.math))
+        if not verbatim and (said := signs(text)) != text:
+            text.parent.replace(text, nodes.Text(said))
 
 
 def caption(image: nodes.image, number: str) -> None:

@@ -25,7 +25,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from tools.book import typeface
-from tools.book.cells import arrange, fold
+from tools.book.cells import arrange, fold, set_words
 from tools.book.live_figures import fill_live
 from tools.book.ratios import ratios_html
 from tools.book.sections import by_letter, fill_page, find_chapters, read_plan
@@ -158,9 +158,10 @@ def check_images(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def arrange_notebook(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Captions and folds of a notebook's page, once its pictures are known to have words."""
+    """Captions and folds of a notebook's page, once its pictures are known to have words; the signs of each page."""
     if app.builder.format == "html" and app.env.doc2path(docname).endswith(".ipynb"):
         arrange(doctree)
+    set_words(doctree)
 
 
 # --- the finished pages ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ def ratios_html(source: Path) -> str:
 
     ticks = (10.0**power for power in range(round(log10(LEFT)), round(log10(RIGHT)) + 1))
     scale = "".join(f'<span style="left:{_place(tick):.1f}%">{tick:g}</span>' for tick in ticks)
-    lines = [f'<div class="scale"><span></span><span class="track">{scale}</span></div>']
+    lines = [f'<div class="scale"><span>ratio, ours / theirs</span><span class="track">{scale}</span></div>']
     for question, rows in groupby(read_table((source / "book/benchmarks.md").read_text()), lambda row: row.question):
         lines.append(f'<div class="question">{escape(question)}</div>')
         for row in rows:

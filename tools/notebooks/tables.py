@@ -1,18 +1,49 @@
-"""Tables as pages and slides show them: one row of heads, measures by name, the best value marked."""
+"""Tables and signs as pages and slides show them: heads, measures by name, the best value marked, commas, minus."""
 
 from __future__ import annotations
 
 import re
+from html import escape
 
-from bs4 import Tag
+from bs4 import BeautifulSoup, NavigableString, Tag
 
 RISES = re.compile(r"(?i)\b(ndcg|map|recall|precision|hit rate|mrr|auc)(@\d+)?$")  # measures of which more is better
 MODELS = re.compile(r"(?i)(model|method|network|recommender)s?\b")
 FALLS = re.compile(r"(?i)\b(rmse|mae|log loss)$")
 NAMES = {name.lower(): name for name in ("AUC", "Gini", "Holm", "MAE", "MAP", "MRR", "NDCG", "RMSE")} | {
-    name.replace(" ", "_"): name for name in ("average precision", "capped recall", "hit rate", "p value", "reciprocal rank")
+    name.replace(" ", "_"): name
+    for name in ("average precision", "capped recall", "hit rate", "p value", "reciprocal rank")
 }
 CODED = re.compile(rf"({'|'.join(NAMES)})(@\d+)?")  # a measure as the package writes it
+NO_AMOUNT = re.compile(r"(?i)(^|[_ ])(id|year|date|time(stamp)?|code|seed)$")  # heads over numbers that are names
+HYPHEN = re.compile(r"(?<![\w.,)\]–−-])-(?=\.?\d)")  # where a minus belongs
+APART = re.compile(r"(?<=\d) (?=%)")
+VERBATIM = ("code", "pre", "script", "style")
+COMPOUND = re.compile(r"\b[A-Za-z]{2,12}(-[A-Za-z]{2,9})+\b")
+MATHS = re.compile(r"(\$\$.*?\$\$|\$[^$]+\$)", re.DOTALL)
+
+
+def signs(text: str) -> str:
+    """Text with a minus before its negative numbers, and per cent on the line of its number."""
+    return APART.sub("\N{NO-BREAK SPACE}", HYPHEN.sub("\N{MINUS SIGN}", text))
+
+
+def set_signs(soup: Tag) -> None:
+    """Set the :func:`signs` of all words of some HTML, and hold compounds together; code and maths stay as they are."""
+    for string in soup.find_all(string=True):
+        if type(string) is NavigableString and not string.find_parent(VERBATIM):
+            parts = MATHS.split(string)
+            held = [COMPOUND.sub(r'<span class="held">\g<0></span>', signs(escape(part))) for part in parts[::2]]
+            parts[::2], parts[1::2] = held, map(escape, parts[1::2])
+            string.replace_with(BeautifulSoup("".join(parts), "html.parser"))
+
+
+def dress(table: Tag) -> None:
+    """Make of a table of pandas one of the book."""
+    merge_head(table)
+    name_measures(table)
+    mark_best(table)
+    group_thousands(table)
 
 
 def merge_head(table: Tag) -> None:
@@ -40,13 +71,28 @@ def name_measures(table: Tag) -> None:
             head.string = " \\ ".join(name or part for name, part in zip(named, parts, strict=True))
 
 
+def columns(table: Tag) -> list[tuple[str, tuple[Tag, ...]]]:
+    """The columns of a table's body, each with its head."""
+    rows = [row.find_all("td") for row in table.tbody.find_all("tr")] if table.tbody else []
+    heads = [head.get_text(" ", strip=True) for head in table.select("thead tr:last-child th")]
+    wide = len(rows[0]) if rows else 0
+    return list(zip(heads[-wide:], zip(*rows, strict=False), strict=False)) if wide else []
+
+
+def group_thousands(table: Tag) -> None:
+    """Write 12,345 for 12345 where a whole number is an amount."""
+    for head, column in columns(table):
+        for cell in column:
+            if not NO_AMOUNT.search(head) and re.fullmatch(r"-?\d{4,}", number := cell.get_text(strip=True)):
+                cell.string = f"{int(number):,}"
+
+
 def mark_best(table: Tag) -> None:
     """Give the best value of a column whose measure has a good end the class ``best``, in a table of models."""
-    rows = [row.find_all("td") for row in table.tbody.find_all("tr")] if table.tbody else []
-    heads = [head.get_text(" ", strip=True) for head in table.select("thead tr:last-child th")] or [""]
-    if not MODELS.match(heads[0]) or len({len(row) for row in rows}) > 1:
+    corner = table.select_one("thead tr:last-child th")
+    if not corner or not MODELS.match(corner.get_text(strip=True)):
         return
-    for head, column in zip(heads[-len(rows[0]) :], zip(*rows, strict=True), strict=False):
+    for head, column in columns(table):
         sign = 1 if RISES.search(head) else -1 if FALLS.search(head) else 0
         found = [re.match(r"[\d.]+", cell.get_text(strip=True)) for cell in column]
         if sign and all(found):

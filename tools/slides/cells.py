@@ -17,7 +17,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from tools.notebooks.live import is_live, without_scripts
-from tools.notebooks.tables import mark_best, merge_head, name_measures
+from tools.notebooks.tables import dress, set_signs, signs
 from tools.slides.deck import Block, DeckError
 
 # the richest form that a slide can show comes first
@@ -71,6 +71,7 @@ def _checked(html: str, where: str, folder: Path) -> str:
         # A deck stands alone: a link to a neighbour in the book would lead nowhere.
         if not EXTERNAL.match(link.get("href", "")):
             link.unwrap()
+    set_signs(soup)
     return str(soup)
 
 
@@ -135,7 +136,7 @@ def _said(block: Block, folder: Path) -> str:
 
 
 def _answer(value: str, unit: str, about: str) -> str:
-    words = "" if NUMBER.match(value) else " words"
+    words, value = "" if NUMBER.match(value) else " words", signs(value)
     large = f"{value}{unit}" if words else value
     unit = "" if words else f"<span>{escape(unit)}</span>"
     return f'<div class="answer{words}"><p class="value">{escape(large)}{unit}</p>{about}</div>'
@@ -155,10 +156,8 @@ def _table(html: str) -> str:
     for table in soup.find_all("table"):
         for row in table.find_all("tr"):
             row.attrs = {}
-        merge_head(table)
-        name_measures(table)
+        dress(table)
         _mark_words(table)
-        mark_best(table)
         for name in table.select("tbody th"):
             if name.string and len(name.string) <= 11:  # "1 neighbour" is one word
                 name.string = name.string.replace(" ", "\N{NO-BREAK SPACE}")

@@ -103,7 +103,7 @@ def _slide(slide: Slide, folder: Path) -> dict[str, object]:
     if not body.strip() and (slide.asked or not view["header"]):
         raise DeckError(slide.blocks[0].where, "an empty slide")
     soup = BeautifulSoup(body, "html.parser")
-    if slide.kind == "content" and not view["left"] and not soup.select("img, pre, table, script, .answer"):
+    if slide.kind == "content" and not view["left"] and not soup.select("img, script, .answer"):
         view["kind"] = _kind(str(view["header"]), soup, slide.asked is not None)
     return view
 
@@ -111,11 +111,13 @@ def _slide(slide: Slide, folder: Path) -> dict[str, object]:
 def _kind(heading: str, body: BeautifulSoup, answers: bool) -> str:
     """What of a slide of words is set large: a heading alone, the question at the end, or an answer of one line."""
     parts = body.find_all(recursive=False)
+    if not answers and parts and parts[-1].name == "p" and parts[-1].text.strip().endswith("?"):
+        return "question"
+    if body.select_one("pre, table"):
+        return "content"
     short = len(parts) <= 1 and all(part.name == "p" for part in parts) and len(body.text.strip()) <= 160
     if answers:
         return "claim" if short else "content"
-    if parts and parts[-1].name == "p" and parts[-1].text.strip().endswith("?"):
-        return "question"
     asks = BeautifulSoup(heading, "html.parser").text.strip().endswith("?") or len(body.text.strip()) <= 80
     return "statement" if short and asks and "$" not in body.text else "content"
 

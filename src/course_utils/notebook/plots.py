@@ -23,13 +23,11 @@ def use_style() -> None:
     if FAMILY not in {font.name for font in font_manager.fontManager.ttflist}:
         for file in sorted(FONTS.glob("*.ttf")):
             font_manager.fontManager.addfont(file)
-    plt.rc("figure", figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
-    plt.rc("figure.constrained_layout", use=True)
+    plt.rc("figure", figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white", **{"constrained_layout.use": True})
     plt.rc("savefig", dpi=DPI)
     plt.rc("font", family=[FAMILY, "DejaVu Sans"], size=12)  # matplotlib's own has the signs that Inter lacks
-    plt.rc(
-        "mathtext", fontset="custom", rm=FAMILY, it="DejaVu Sans:italic", bf=f"{FAMILY}:bold", cal="DejaVu Sans:italic"
-    )
+    slanted = "DejaVu Sans:italic"
+    plt.rc("mathtext", fontset="custom", rm=FAMILY, it=slanted, bf=f"{FAMILY}:bold", cal=slanted)
     plt.rc("text", hinting="none")  # a hinter would move letters by the pixel, and each version its own way
     plt.rc("axes", titlesize=13, titleweight="bold", titlelocation="left", grid=True, axisbelow=True)
     plt.rc(("xtick", "ytick"), labelsize=11)
@@ -49,17 +47,19 @@ def spread_bars(
     *,
     colors: Sequence[str] | str = PALETTE[0],
     digits: int = 3,
+    dots: bool = False,
 ) -> None:
-    """Horizontal bars with their values, first label on top; ``spreads`` are the half-widths of error bars."""
+    """Bars with values, first label on top, ``dots`` where the axis does not begin at 0; ``spreads``: half-widths."""
     rows = range(len(labels))
-    axes.barh(rows, means, xerr=spreads, color=colors, height=0.66, ecolor="#222222", capsize=3)
+    axes.barh(rows, means, xerr=spreads, color=colors, height=0 if dots else 0.66, ecolor="#222222", capsize=3)
+    if dots:
+        axes.scatter(means, rows, s=50, c=colors, zorder=3)
     for row, mean in zip(rows, means, strict=True):
         reach = max(mean + (0 if spreads is None else spreads[row]), 0)  # beside a negative bar, not on it
         beside = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(f"{mean:z.{digits}f}", (reach, row), fontsize=11, **beside)  # z: no minus before a zero
     axes.set_yticks(rows, labels)
-    if not axes.yaxis_inverted():  # panels that share the axis turn it once
-        axes.invert_yaxis()
+    axes.yaxis.set_inverted(True)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.14)
 
