@@ -79,9 +79,16 @@ globalThis.LiveFigure ??= (() => {
     return (tie ? even : value).toFixed(digits).replace(/^-(?=[0.]*$)/, "");
   };
 
+  /** A title as people write it, from a catalogue's "Game, The" or "Thieves (Voleurs, Les)". */
+  const readable = (title) =>
+    title
+      .replace(/([^()]+), (The|An?|L[ae]s?|Il|D[ae]s|D[ei][ert]|El|Los|L'|O)(?=\)| \(|$)/g, "$2 $1")
+      .replaceAll("L' ", "L'");
+
   class LiveFigure extends HTMLElement {
     static make = make;
     static fixed = fixed;
+    static readable = readable;
 
     connectedCallback() {
       if (this.shadowRoot) return;

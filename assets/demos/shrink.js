@@ -1,6 +1,6 @@
 // Chapter 4: the neighbours of a film, and what shrinkage makes of small overlaps.
 (() => {
-  const { make, fixed } = LiveFigure;
+  const { make, fixed, readable } = LiveFigure;
 
   class Shrink extends LiveFigure {
     static title = "Similarity and overlap of all films with one";
@@ -50,12 +50,12 @@
         ),
       );
       const rows = best.map((item, place) =>
-        make("tr", {}, make("td", {}, titles[item] ?? `film ${item}`), make("td", { class: "n" }, `${overlaps[place]}`), make("td", { class: "n" }, fixed(similarities[place], 3))),
+        make("tr", {}, make("td", {}, readable(titles[item] ?? `film ${item}`)), make("td", { class: "n" }, `${overlaps[place]}`), make("td", { class: "n" }, fixed(similarities[place], 3))),
       );
       const head = ["nearest six", "raters", "similarity"].map((name, place) => make("th", { class: place ? "n" : "", scope: "col" }, name));
       this.list.replaceChildren(make("table", { class: "small" }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
       const [low, high] = [Math.min(...overlaps), Math.max(...overlaps)];
-      return `κ = ${this.state.kappa}: the six nearest to ${film} share ${low === high ? low : `${low} to ${high}`} of its raters.`;
+      return `κ = ${this.state.kappa}: the six nearest to ${readable(film)} share ${low === high ? low : `${low} to ${high}`} of its raters.`;
     }
   }
   if (!customElements.get("live-shrink")) customElements.define("live-shrink", Shrink);

@@ -1,6 +1,6 @@
 // Chapter 12: MMR on one person's shortlist, from relevance alone to variety alone.
 (() => {
-  const { make, fixed } = LiveFigure;
+  const { make, fixed, readable } = LiveFigure;
 
   /** Maximal marginal relevance: each next item is worth its relevance less its largest similarity with the list. */
   const mmr = (scores, alike, k, tradeOff) => {
@@ -41,7 +41,7 @@
 
     draw({ list, relevance, diversity }) {
       const { em } = this;
-      this.list.replaceChildren(...list.map((item) => make("li", { class: item < 10 ? "" : "in" }, this.data.titles[item])));
+      this.list.replaceChildren(...list.map((item) => make("li", { class: item < 10 ? "" : "in" }, readable(this.data.titles[item]))));
       const wide = this.width > 33 * em;
       const [width, height, left] = [this.width * (wide ? 0.5 : 1) - (wide ? 0.8 * em : 0), 15 * em, 3.6 * em];
       const ranges = ["diversity", "relevance"].map((key) => this.curve.map((each) => each[key]));

@@ -5,17 +5,21 @@ python -m tools.notebooks.live NOTEBOOK ... -> after a change in ``assets/demos`
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 import sys
+from base64 import b64decode
 from functools import cache
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
-FOLDER = Path(__file__).resolve().parents[2] / "assets/demos"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "assets/demos"
 SCRIPT = re.compile(r"<script>\n(.*?)\n</script>\n?", re.DOTALL)
+CODED = re.compile(r"&quot;([A-Za-z0-9+/]{1000,}=*)&quot;")
 
 
 @cache
@@ -32,6 +36,25 @@ def without_scripts(html: str) -> str:
 def is_live(html: str) -> bool:
     """Whether HTML is a live figure: it has scripts of the book."""
     return without_scripts(html) != html
+
+
+@cache
+def tables() -> frozenset[bytes]:
+    """What the columns ``base64`` of committed tables hold."""
+    found = set()
+    for path in (ROOT / "results").glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            if "base64" in (rows.fieldnames or ()):
+                found.add(b"".join(b64decode(row["base64"]) for row in rows))
+    return frozenset(found)
+
+
+def on_file(notebook: NotebookNode) -> int:
+    """How many bytes of a notebook are numbers that its live figures have from a committed table, all of them."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    htmls = [html for output in outputs if is_live(html := output.get("data", {}).get("text/html", ""))]
+    return sum(len(code) for html in htmls for code in CODED.findall(html) if b64decode(code) in tables())
 
 
 def _hash(script: str) -> str:
