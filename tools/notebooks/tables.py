@@ -10,7 +10,8 @@ RISES = re.compile(r"(?i)\b(ndcg|map|recall|precision|hit rate|mrr|auc)(@\d+)?$"
 MODELS = re.compile(r"(?i)(model|method|network|recommender)s?\b")
 FALLS = re.compile(r"(?i)\b(rmse|mae|log loss)$")
 NAMES = {name.lower(): name for name in ("AUC", "Gini", "Holm", "MAE", "MAP", "MRR", "NDCG", "RMSE")} | {
-    name.replace(" ", "_"): name for name in ("average precision", "capped recall", "hit rate", "p value", "reciprocal rank")
+    name.replace(" ", "_"): name
+    for name in ("average precision", "capped recall", "hit rate", "p value", "reciprocal rank")
 }
 CODED = re.compile(rf"({'|'.join(NAMES)})(@\d+)?")  # a measure as the package writes it
 
