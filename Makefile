@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: book test test-deep slides slides-pdf notebooks student results assignments lab bench lock clean
+.PHONY: book pdf epub test test-deep slides slides-pdf notebooks student results assignments lab bench lock clean
 .DEFAULT_GOAL := book
 
 .venv/ready: requirements.lock pyproject.toml tools/project/environment.py
@@ -10,6 +10,16 @@ RUN := .venv/bin/python
 
 book: slides              ## the book, with its slides, in _build/html
 	$(RUN) -m tools.book.build
+
+.venv/print: .venv/ready
+	$(RUN) -m tools.project.environment print
+	touch .venv/print
+
+pdf: .venv/print book     ## the whole book as one PDF, in _build/print
+	$(RUN) -m tools.book.print --pdf
+
+epub: .venv/print book    ## the same as EPUB
+	$(RUN) -m tools.book.print --epub
 
 test: .venv/ready         ## everything that must hold, with a table of what it cost
 	$(RUN) -m tools.project.run_tests
@@ -41,7 +51,7 @@ lab: .venv/ready          ## JupyterLab on the notebooks
 bench: .venv/ready        ## time against peers, in book/benchmarks.md (never part of test)
 	$(RUN) -m tools.project.bench
 
-lock: .venv/ready         ## write the versions of .venv into requirements.lock
+lock: .venv/print         ## write the versions of .venv into requirements.lock
 	$(RUN) -m tools.project.environment lock
 
 clean:                    ## remove what can be made again, but not .venv

@@ -14,7 +14,8 @@ from deck_samples import HIDE, SVG, picture, save
 from sample_notebook import code, displayed, markdown, stdout, write
 
 from tools.slides import build as slides
-from tools.slides.check import faults
+from tools.slides import handout
+from tools.slides.check import faults, spoken, unclaimed
 from tools.slides.deck import DeckError, read_deck
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -298,6 +299,44 @@ def lengths(chromium, deck):
     return len(kinds(parsed(deck))), len(re.findall(rb"/Type\s*/Page\b", pdf))
 
 
+ASKS, SHOWN = markdown("## Why?", "slide"), code("x", "-", HIDE, picture())
+
+
+def test_what_a_cell_shows_below_a_question_comes_on_the_next_step(tmp_path):
+    cells = [code("x", "slide", HIDE, picture(), text="## Why?"), ASKS, SHOWN]
+    given = code("x", "slide", HIDE, "slide-given", picture(), text="## Why?")
+    deck = read_deck(save(tmp_path / "03_sample.ipynb", *cells, given, given))
+    assert [[block.fragment for block in slide.blocks] for slide in deck.slides[1:4]] == [
+        [False, True],
+        [False] * 2,
+        [False],
+    ]
+    assert [fault[:8] for fault in spoken(deck) if "one step" in fault] == ["slide 3:"]
+
+
+def test_a_cell_that_never_ran_and_a_slide_that_says_nothing_are_named(tmp_path):
+    cell = code("x", "slide", HIDE, picture(), text="## Two curves")
+    cell.execution_count = None
+    deck = read_deck(save(tmp_path / "03_sample.ipynb", cell))
+    assert spoken(deck) == ["slide 2: 03_sample.ipynb, cell 2 has never been run"]
+    assert unclaimed(deck) == ["slide 2: no claim: Two curves"]
+
+
+UNCLAIMED = 133  # slides of all decks that show something and say nothing about it: may fall, not rise
+
+
+def test_few_slides_are_without_a_claim():
+    assert sum(len(unclaimed(read_deck(path))) for path in slides.chapters()) <= UNCLAIMED
+
+
+def test_a_handout_has_each_slide_with_its_notes(chromium, tmp_path):
+    deck = slides.build(save(tmp_path / "03_sample.ipynb", *[markdown("## A", "slide", notes="Say it.")] * 3), tmp_path)
+    page = chromium.new_page()
+    assert handout.lay_out(page, deck) == ["slide 1: no notes"]
+    assert page.locator(".handout").count() == 5
+    assert page.locator(".said:not(:empty)").count() == 1, "the same notes are said once"
+
+
 @pytest.mark.parametrize("notebook", slides.chapters(), ids=lambda path: path.stem)
 def test_deck_of_the_book(chromium, tmp_path, notebook):
     deck = slides.build(notebook, tmp_path)
@@ -305,6 +344,7 @@ def test_deck_of_the_book(chromium, tmp_path, notebook):
     asks = [view for slide, view in before if slide.asked and not view.select("img, pre, table, .fragment")]
     assert {view["class"][0] for view in asks} <= {"question", "statement"}, "a question is set as one"
     assert looked_at(chromium, deck) == []
+    assert spoken(read_deck(notebook)) == []
     n_slides, pages = lengths(chromium, deck)
     assert n_slides == pages
 

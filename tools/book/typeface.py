@@ -29,6 +29,15 @@ PLOT = {
     "Inter-Regular": (INTER, "Inter[opsz,wght].ttf", {"opsz": 14, "wght": 400}),
     "Inter-Bold": (INTER, "Inter[opsz,wght].ttf", {"opsz": 14, "wght": 700}),
 }
+PRINT = {  # Typst takes no axes
+    f"{name}-{style}-{weight}": (package, file, {**({"opsz": 14} if name == "inter" else {}), "wght": weight})
+    for weight in (400, 700)
+    for name, style, package, file in (
+        ("inter", "upright", INTER, "Inter[opsz,wght].ttf"),
+        ("inter", "italic", INTER, "Inter-Italic[opsz,wght].ttf"),
+        ("mono", "upright", MONO, "JetBrainsMono[wght].ttf"),
+    )
+}
 FAMILY = "Inter of the book"
 LETTERS = [(0x20, 0x7E), (0xA0, 0x17F), (0x391, 0x3D6), (0x2010, 0x209F), (0x2190, 0x22FF)]  # Latin, Greek, signs
 DRAWN = [(0x2500, 0x25CF), (0x2605, 0x2606), (0x2713, 0x2717)]  # boxes, stars and ticks, as printed tables have them
@@ -37,13 +46,22 @@ FEATURES = ["kern", "ccmp", "locl", "mark", "mkmk", "tnum"]  # no ligatures: cod
 
 def web_fonts() -> dict[str, Path]:
     """The three files of pages and decks, as woff2; cut on the first call, which takes some seconds."""
-    versions = "-".join(metadata.version(name) for name in ("fontpkg-inter", "fontpkg-jetbrains-mono"))
-    files = {name: CACHE / f"{name}-{versions}.woff2" for name in WEB}
+    files = {name: CACHE / f"{name}-{_versions()}.woff2" for name in WEB}
     for name, file in files.items():
         if not file.exists():
             CACHE.mkdir(parents=True, exist_ok=True)
             _cut(*WEB[name], [*LETTERS, *DRAWN], file, flavor="woff2")
     return files
+
+
+def print_fonts() -> Path:
+    """The folder with the fonts of the printed book, as TrueType; cut on the first call."""
+    folder = CACHE / f"print-{_versions()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, source in PRINT.items():
+        if not (file := folder / f"{name}.ttf").exists():
+            _cut(*source, [*LETTERS, *DRAWN], file, flavor="ttf")
+    return folder
 
 
 def copy_to(folder: Path) -> None:
@@ -62,6 +80,10 @@ def inlined_style() -> str:
         coded = base64.b64encode(file.read_bytes()).decode()
         text = text.replace(f'url("fonts/{name}.woff2")', f'url("data:font/woff2;base64,{coded}")')
     return text
+
+
+def _versions() -> str:
+    return "-".join(metadata.version(name) for name in ("fontpkg-inter", "fontpkg-jetbrains-mono"))
 
 
 def _package(name: str) -> Path:
@@ -85,12 +107,12 @@ def _cut(package: str, file: str, axes: dict, ranges: list[tuple[int, int]], tar
     cutter = subset.Subsetter(options)
     cutter.populate(unicodes=[code for first, last in ranges for code in range(first, last + 1)])
     cutter.subset(font)
-    font = instancer.instantiateVariableFont(font, axes, updateFontNames=not flavor)
+    font = instancer.instantiateVariableFont(font, axes, updateFontNames=flavor != "woff2")
     if not flavor:
         for record in font["name"].names:
             if record.nameID in (1, 16):
                 record.string = FAMILY
-    font.flavor = flavor or None
+    font.flavor = "woff2" if flavor == "woff2" else None
     font.save(target)
 
 

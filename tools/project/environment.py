@@ -1,6 +1,7 @@
 """Make the project's virtual environment, and write its versions down. Needs only the standard library.
 
 python -m tools.project.environment create -> .venv with everything, at the versions of requirements.lock
+python -m tools.project.environment print -> also what prints the book, an extra that nothing else needs
 python -m tools.project.environment newest -> the same, each package at its newest version, the lock left aside
 python -m tools.project.environment oldest -> .venv-oldest, each package at its lowest version
 python -m tools.project.environment try-oldest -> a few chapters run in .venv-oldest, made when missing
@@ -20,12 +21,15 @@ import sys
 import tomllib
 import urllib.request
 import venv
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 OLDEST = ROOT / ".venv-oldest"
+EXTRAS = ("book", "grading", "print", "scale", "test")
+LATER = ("print",)  # extras that are large and seldom wanted: locked, and installed by a command of their own
 LOWEST = "3.11"  # of the Pythons that pyproject.toml allows
 CHAPTERS = ("01", "03", "07", "13")  # run with the oldest versions: mining, tables, text columns, statistics
 LOCK = ROOT / "requirements.lock"
@@ -55,14 +59,27 @@ def create(*, newest: bool = False) -> None:
         venv.create(VENV, with_pip=True)
     exact = []
     if not newest:
-        exact, hashed = ["-c", str(without_hashes())], VENV / "hashed.txt"
-        hashed.write_text("".join(line for line in LOCK.read_text().splitlines(keepends=True) if "--hash" in line))
-        pip("install", "-q", "--no-deps", "--require-hashes", "-r", str(hashed))
+        exact = ["-c", str(without_hashes())]
+        install_hashed(lambda name: name not in set().union(*map(names_of, LATER)))
     else:
         pip("install", "-q", "-U", "pip", "setuptools", "wheel", "hatchling", "editables")
     pip("install", "-q", *exact, "torch")
     pip("install", "-q", *exact, "--no-build-isolation", "-e", ".[book,grading,scale,test]")
     (VENV / "ready").touch()
+
+
+def names_of(extra: str) -> set[str]:
+    """The packages that an extra of pyproject.toml names, as a lock may write them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[<>=!~]", line)[0] for line in project["optional-dependencies"][extra]}
+    return names | {name.replace("-", "_") for name in names}
+
+
+def install_hashed(wanted: Callable[[str], bool]) -> None:
+    """Install what the lock has with hashes, as far as its name is wanted."""
+    hashed, lines = VENV / "hashed.txt", LOCK.read_text().splitlines(keepends=True)
+    hashed.write_text("".join(line for line in lines if "--hash" in line and wanted(line.partition("==")[0])))
+    pip("install", "-q", "--no-deps", "--require-hashes", "-r", str(hashed))
 
 
 def without_hashes() -> Path:
@@ -77,7 +94,7 @@ def floors() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = [
         *project["dependencies"],
-        *(line for part in ("book", "grading", "scale", "test") for line in project["optional-dependencies"][part]),
+        *(line for part in EXTRAS for line in project["optional-dependencies"][part]),
     ]
     found = [re.fullmatch(r"([\w.-]+)>=([\w.]+)(,.*)?", line) for line in listed]
     if None in found:
@@ -260,6 +277,7 @@ def conda() -> None:
 if __name__ == "__main__":
     commands = {
         "create": create,
+        "print": lambda: install_hashed(names_of("print").__contains__),
         "newest": lambda: create(newest=True),
         "oldest": oldest,
         "try-oldest": try_oldest,

@@ -4,24 +4,28 @@
 appears on the next key, ``-`` continues, ``notes`` is for the speaker, ``skip`` (or no metadata) is not in the deck.
 Three more keys of ours: ``notes`` (speaker notes of that slide), ``text`` (stands in place of a Markdown cell's
 prose, or in front of a code cell) and ``said`` (stands in place of what a code cell printed). Tags:
-``slide-hide-input``, ``slide-hide-output``, ``cols-left``, ``cols-right``, ``cols-end``, ``section-slide``,
-``closing-slide``. The first cell is the title slide, whatever its metadata. A cell tagged ``came-out`` answers a
-question: the question has its slide, the answer the next one, under the same heading and with the same notes.
+``slide-hide-input``, ``slide-hide-output``, ``slide-given``, ``cols-left``, ``cols-right``, ``cols-end``,
+``section-slide``, ``closing-slide``. The first cell is the title slide, whatever its metadata. A cell tagged
+``came-out`` answers a question: the question has its slide, the answer the next one, under the same heading and with
+the same notes. What a cell shows below a ``text`` that asks is a fragment by itself, unless ``slide-given`` says that
+it belongs to the question.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nbformat
+
+from tools.notebooks.live import is_live
 
 TYPES = ("slide", "subslide", "fragment", "-", "notes", "skip")
 KEYS = ("slide_type", "notes", "text", "said")
 COLUMNS = {"cols-left": "left", "cols-right": "right", "cols-end": "below"}
 KINDS = {"section-slide": "section", "closing-slide": "closing"}
-TAGS = ("slide-hide-input", "slide-hide-output", *COLUMNS, *KINDS)
+TAGS = ("slide-hide-input", "slide-hide-output", "slide-given", *COLUMNS, *KINDS)
 AFTER = {"left": ("",), "right": ("left",), "below": ("right",)}
 
 
@@ -165,7 +169,25 @@ def _add(deck: Deck, block: Block) -> None:
     block.text, block.said = slideshow.get("text"), slideshow.get("said")
     block.fragment = kind == "fragment"
     block.column = _column(slide, block)
+    if block.text and slide.asked is None and holds_back(block):
+        slide.blocks.append(replace(block, cell=nbformat.v4.new_markdown_cell(block.text), text=None, said=None))
+        block.text, block.fragment = None, True
     slide.blocks.append(block)
+
+
+def asks(text: str) -> bool:
+    """Whether Markdown asks: a heading with a question mark, or a line that ends in one."""
+    lines = [line.strip(" *_") for line in text.splitlines()]
+    return any(line.endswith("?") or (line.startswith("#") and "?" in line) for line in lines)
+
+
+def holds_back(block: Block) -> bool:
+    """Whether what a code cell shows answers the text in front of it."""
+    open_ = block.tagged("predict") or block.tagged("slide-given")
+    shown = [] if block.tagged("slide-hide-output") else block.cell.get("outputs", [])
+    data = [each["data"] for each in shown if "data" in each]
+    live = any(is_live(each.get("text/html", "")) for each in data)
+    return asks(block.text) and not open_ and not live and (block.said is not None or bool(data))
 
 
 def _asks(slide: Slide) -> bool:
