@@ -101,14 +101,17 @@ class Blocks(nn.Module):
         self.places = nn.Parameter(torch.empty(length, factors))
         self.blocks = nn.ModuleList(block(factors, length) for _ in range(depth))
 
+    def visible(self, real: Tensor) -> Tensor:
+        """What each place may look at, bool ``(B, L, L)``: itself, and with ``causal`` what stands before it."""
+        itself = torch.eye(real.shape[1], dtype=torch.bool)  # all that padding sees, and nobody sees padding
+        allowed = torch.ones_like(itself).tril() if self.causal else torch.ones_like(itself)
+        return real[:, None, :] & allowed | itself
+
     def forward(self, x: Tensor, real: Tensor, drop: Drop) -> Tensor:
         """States, ``(B, L, d)``."""
-        itself, visible = torch.eye(x.shape[1], dtype=torch.bool), real[:, None, :]  # (B, 1, L)
-        if self.causal:
-            visible = visible & torch.ones_like(itself).tril()  # (B, L, L)
-        x = x + self.places
+        x, visible = x + self.places, self.visible(real)
         for block in self.blocks:
-            x = block(x, visible | itself, drop)  # padding sees itself alone, and nobody sees it
+            x = block(x, visible, drop)
         return x
 
 
@@ -120,10 +123,14 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.inner, self.outer = (nn.Linear(factors, factors) for _ in range(5))
         self.norm, self.feed_norm = nn.LayerNorm(factors), nn.LayerNorm(factors)
 
+    def read(self, x: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """What each place reads, and its weights, as :func:`attention` gives them."""
+        x = self.norm(x)
+        return attention(self.query(x), self.key(x), self.value(x), visible)
+
     def forward(self, x: Tensor, visible: Tensor, drop: Drop) -> Tensor:
         """States, ``(B, L, d)``; ``visible`` is bool, ``(B, L, L)``."""
-        normed = self.norm(x)
-        x = x + drop(attention(self.query(normed), self.key(normed), self.value(normed), visible)[0])
+        x = x + drop(self.read(x, visible)[0])
         return x + drop(self.outer(drop(self.inner(self.feed_norm(x)).relu())))
 
 

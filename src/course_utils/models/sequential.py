@@ -160,7 +160,7 @@ class _NextItem(_Reader):
         def objective(network: Network, batch: loop.Batch) -> Tensor:
             users, rows = batch
             histories, targets = self.examples(rows)  # (B, L) both
-            real = histories < self._n_items
+            real = torch.maximum(histories, targets) < self._n_items
             states, targets = network(histories, generator)[real], targets[real]  # (places, d), (places,)
             if not self.negatives:
                 return cross_entropy(network.score(states), targets)
@@ -175,7 +175,10 @@ class _NextItem(_Reader):
         return self
 
     def examples(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network reads and what it shall say at each place, both ``(B, L)``, of rows of ``windows``."""
+        """What the network reads and shall say at each place, ``(B, L)`` both, of rows of :func:`windows`.
+
+        Where either is padding, nothing is asked.
+        """
         return rows[:, :-1], rows[:, 1:]
 
     def _scores(self, histories: Tensor) -> Tensor:
@@ -216,6 +219,17 @@ class SASRec(_NextItem):
 
     def _middle(self) -> nn.Module:
         return Blocks(Attention, self.factors, self.length, self.depth)
+
+    @torch.no_grad()
+    def weights(self, histories: Tensor) -> Tensor:
+        """Where each place of histories ``(B, length)`` looks, block by block, ``(depth, B, length, length)``."""
+        found, blocks = [], self.network.middle.blocks
+        look = lambda block, inputs: found.append(block.read(*inputs[:2])[1])  # noqa: E731
+        hooks = [block.register_forward_pre_hook(look) for block in blocks]
+        self.network(histories)
+        for hook in hooks:
+            hook.remove()
+        return torch.stack(found)
 
 
 class HSTU(_NextItem):
