@@ -32,8 +32,8 @@ def draws(n_users=40, seed=0):
     return [rng.permutation(N)[: rng.integers(0, N + 1)].tolist() for _ in range(n_users)]
 
 
-def trained(model, length=6, **options):
-    return model(8, length=length, epochs=2, lr=0.05, **options).fit(coded(draws()))
+def trained(model, depth=2):
+    return model(8, length=6, depth=depth, epochs=2, lr=0.05).fit(coded(draws()))
 
 
 @pytest.mark.parametrize("length", [1, 3, 20])

@@ -75,9 +75,8 @@ class MarkovChain(_Reader):
 
     :math:`P(j \mid i) = (n_{ij} + \alpha / n) / (n_i + \alpha)`: how often j came directly after i, among all that came
     after i; n is the number of items, :math:`i_{-k}` the item k places before the last. ``last`` is m, ``decay`` δ,
-    ``smoothing`` α. With m = 1 a first-order Markov chain, all users alike (Rendle et al. 2010, section 3).
-    ``transitions`` is P, ``(n_items, n_items)``; its rows sum to 1, or to 0 where
-    nothing came after and α is 0.
+    ``smoothing`` α. With m = 1 it is a first-order Markov chain, all users alike (Rendle et al. 2010, section 3).
+    ``transitions`` is P, ``(n_items, n_items)``; rows sum to 1, or to 0 where nothing came after and α is 0.
     """
 
     def __init__(self, last: int = 5, *, decay: float = 0.8, smoothing: float = 10.0) -> None:
@@ -121,7 +120,7 @@ class _NextItem(_Reader):
         epochs: passes over all places of the training part, by Adam with step size ``lr``.
     """
 
-    _defaults: ClassVar = (2, 0.2, 15, 0.003)  # depth, dropout, epochs, lr
+    _defaults: ClassVar = (1, 0.3, 4, 0.004)  # depth, dropout, epochs, lr
 
     def __init__(
         self,
@@ -134,7 +133,7 @@ class _NextItem(_Reader):
         sampler: str = "uniform",
         epochs: int | None = None,
         lr: float | None = None,
-        batch_size: int = 64,
+        batch_size: int = 32,
         seed: int = 0,
     ) -> None:
         pairs = zip((depth, dropout, epochs, lr), self._defaults, strict=True)
@@ -191,7 +190,7 @@ class GRU4Rec(_NextItem):
     Here with the full softmax or sampled items in place of the paper's losses, and the same vectors before and after.
     """
 
-    _defaults: ClassVar = (1, 0.2, 15, 0.003)
+    _defaults: ClassVar = (1, 0.3, 4, 0.004)
 
     def _middle(self) -> nn.Module:
         return Recurrent(self.factors, self.depth)
@@ -204,7 +203,7 @@ class Caser(_NextItem):
     ``depth`` items, alike in each factor. The user's own vector is left out, so that it answers new histories.
     """
 
-    _defaults: ClassVar = (5, 0.2, 15, 0.003)
+    _defaults: ClassVar = (5, 0.3, 4, 0.004)
 
     def _middle(self) -> nn.Module:
         return Convolutions(self.factors, self.depth)
