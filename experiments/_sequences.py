@@ -19,7 +19,9 @@ DECAYS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 PENALTIES = (25.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1600.0)
 SMOOTHINGS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 NEIGHBOURS = (40, 80, 160, 320, 640, 960, 1280, 1600)
-NETWORK: Grids = {"dropout": (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)}  # and a step size of 0.004, the same for all
+NETWORK: Grids = {
+    "dropout": (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)
+}  # with the classes' own epochs and step size, the same for all
 # name -> class, what is fixed, grids, where the search starts
 MODELS: dict[str, tuple[type, dict, Grids, Setting]] = {
     "popularity": (Popularity, {}, {}, {}),
@@ -51,12 +53,9 @@ def made(name: str, seed: int = 0, **other: object) -> Recommender:
         folder = RESULTS if (RESULTS / "ch18_search.csv").exists() else COMMITTED
         tried = pd.read_csv(folder / "ch18_search.csv")
         best = tried[tried.model == name].sort_values("validation", kind="stable").iloc[-1]
-        chosen = {each: best[each] for each in grids} | (
-            {"epochs": best.epochs, "seed": seed} if name in NEURAL else {}
-        )
-        chosen = {
-            each: int(value) if each in ("k", "epochs", "seed") else float(value) for each, value in chosen.items()
-        }
+        chosen = {each: int(best[each]) if each == "k" else float(best[each]) for each in grids}
+    if name in NEURAL:
+        chosen["seed"] = seed
     return kind(**fixed | chosen | other)
 
 
