@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from shared import python
 
-PACKAGE_LINES = (
-    7_500 + 1_699
-)  # 0.2.0's chapters; what readers bring, typeface, live figures, chapters 17's and 18's models
+PACKAGE_LINES = 7_500 + 1_699  # 0.2.0's chapters; what readers bring, typeface, live figures, models of 17 and 18
 MODULE_LINES, IMPORT_LINES = 300, 10
 TESTS_LINES = 9_000 + 1_741  # of 0.2.0's features; what readers bring, pages, decks, live figures, chapters 17 and 18
 
