@@ -8,13 +8,15 @@ SASRec with the settings that ``ch18_sequences.py`` chose, on the last film of e
 - ``faults``: what it reads and what it is asked, wrong in one place each; hit rate in full, among 100 films drawn by
 popularity and among 100 drawn uniformly; the last loss of the training; two seeds (``results/ch18_faults.csv``).
 - ``mask``: with the causal mask, without it, and with all visible but the next film; with the loss at each place, and
-at the last place of a window alone (``results/ch18_mask.csv``).
+at the last place of a window alone; with all windows, and with each user's latest one alone; two seeds, after each
+epoch (``results/ch18_mask.csv``).
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from itertools import product
 
 import pandas as pd
 import torch
@@ -60,7 +62,7 @@ def reversed_histories(train: Interactions, length: int, *, oldest: bool) -> tor
     return table.take_along_dim(mirror, 1)
 
 
-def faults(data: MovieLens, names: list[str]) -> None:
+def faults(data: MovieLens) -> None:
     """A row a fault and seed."""
     train, test = map(data.interactions, splits.leave_last_out(data.ratings))
     judge = Judge(data.interactions(data.ratings), test)
@@ -121,33 +123,43 @@ class Cloze(Blocks):
         return real[:, None, :] & ~behind | torch.eye(length, dtype=torch.bool)
 
 
-WAYS = {  # what a place may see in training, where the loss looks, epochs
-    "mask": (Blocks, SASRec, 4),
-    "no mask": (Open, SASRec, 4),
-    "all but the next": (Cloze, SASRec, 4),
-    "mask, last place": (Blocks, LastPlace, 20),
-    "no mask, last place": (Open, LastPlace, 20),
+WAYS = {  # what a place may see in training, where the loss looks, on the latest window alone, epochs
+    "mask": (Blocks, SASRec, False, 4),
+    "no mask": (Open, SASRec, False, 4),
+    "all but the next": (Cloze, SASRec, False, 4),
+    "mask, last place": (Blocks, LastPlace, False, 4),
+    "no mask, last place": (Open, LastPlace, False, 4),
+    "mask, latest window": (Blocks, SASRec, True, 16),
+    "no mask, latest window": (Open, SASRec, True, 16),
 }
 
 
-def mask(data: MovieLens, names: list[str]) -> None:
-    """A row a way and seed. At the test the last place sees all films anyway."""
-    train, test = map(data.interactions, splits.leave_last_out(data.ratings))
+def mask(data: MovieLens) -> None:
+    """A row a way, seed and epoch. At the test the last place sees all films anyway."""
+    past, last = splits.leave_last_out(data.ratings)
+    train, test = data.interactions(past), data.interactions(last)
+    latest = data.interactions(past[(train.age() <= made("SASRec").length).numpy()])
     rows = []
-    for way, (blocks, places, epochs) in WAYS.items():
-        if names and way not in names:
-            continue
+    for (way, (blocks, places, late, epochs)), seed in product(WAYS.items(), SEEDS[:2]):
 
         class Model(places):
             def _middle(self, blocks=blocks) -> torch.nn.Module:
                 return blocks(Attention, self.factors, self.length, self.depth)
 
-        for seed in SEEDS:
-            model = Model(dropout=made("SASRec").dropout, epochs=epochs, seed=seed).fit(train)
-            row = {"training": way, "seed": seed, "epochs": epochs, "loss": model.history.loss.iloc[-1]}
-            rows.append(row | {"loss at the last place": last_loss(model, train)} | measured(model, train, test))
+        model = Model(dropout=made("SASRec").dropout, epochs=epochs, seed=seed)
+        count = []
+
+        def note(_: object, model=model, way=way, seed=seed, count=count) -> int:
+            count.append(len(count) + 1)
+            found = {"loss at the last place": last_loss(model, train)} | measured(model, train, test)
+            rows.append({"training": way, "seed": seed, "epoch": len(count), **found})
             print(*rows[-1].values(), flush=True)
-    write("ch18_mask", pd.DataFrame(rows), keys=["training", "seed"], keep_others=True)
+            return -len(count)
+
+        model.fit(latest if late else train, validate=note)
+        for row, loss in zip(rows[-epochs:], model.history.loss, strict=True):
+            row["loss"] = loss
+    write("ch18_mask", pd.DataFrame(rows), keys=["training", "seed", "epoch"])
 
 
 @torch.no_grad()
@@ -161,10 +173,10 @@ PARTS = {part.__name__: part for part in (faults, mask)}
 
 
 def main(wanted: list[str]) -> None:
-    """Run one part, in all ways or in some, or both parts."""
+    """Run the wanted parts, both when none is named."""
     data = movielens()
-    for name in wanted[:1] or PARTS:
-        PARTS[name](data, wanted[1:])
+    for name in wanted or PARTS:
+        PARTS[name](data)
 
 
 if __name__ == "__main__":

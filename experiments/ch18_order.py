@@ -1,18 +1,17 @@
 """Is order real, and what says so? Chapter 18 shows the tables.
 
-    python experiments/ch18_order.py            all parts: about ten minutes
+    python experiments/ch18_order.py            all parts: about two minutes
     python experiments/ch18_order.py baskets    one part; the other tables stay
 
-All models have the settings that ``ch18_sequences.py`` chose, networks three seeds.
+All models have the settings that ``ch18_sequences.py`` chose.
 
 - ``histories``: the true last film stays the target, and what came before it is shuffled: all of it, or all but the
-film directly before; five draws, two for SASRec, whose seed is the draw's (``results/ch18_histories.csv``).
+film directly before; five draws (``results/ch18_histories.csv``).
 - ``time``: models learn from what came before a moment alone, and answer for users who came later: from all
 films of a user but her last, this one is the target (``results/ch18_time.csv``).
 - ``baskets``: what a household of the Complete Journey buys next, of all kinds of product, by how often it bought
 a kind, the basket k before the last counting decay**k; decay 1 is plain frequency, 0 stands for popularity. Each
 household's last basket is the test, the one before it the validation (``results/ch18_baskets.csv``).
-- ``published``: Caser on the last films as Dive into Deep Learning takes them (``results/ch18_published.csv``).
 """
 
 from __future__ import annotations
@@ -23,9 +22,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
-from _sequences import COUNTED, NEURAL, Judge, made, measured
-from _tables import SEEDS, movielens, write
-from ch20_evidence import last_films as first_in_its_second
+from _sequences import COUNTED, made, measured
+from _tables import movielens, write
 from scipy import sparse
 
 from course_utils.data import Interactions, MovieLens, load_complete_journey, splits
@@ -40,7 +38,7 @@ def histories(data: MovieLens, names: list[str]) -> None:
     """Models fitted to shuffled histories, a row a draw."""
     past, last = splits.leave_last_out(data.ratings)
     test = data.interactions(last)
-    names = names or ["EASE", "EASE, decay", "Markov, last film", "Markov, last five", "SASRec"]
+    names = names or ["EASE", "EASE, decay", "Markov, last film", "Markov, last five"]
     rows = []
     for kind, draws in {"as they are": 1, "all but the last shuffled": 5, "all shuffled": 5}.items():
         for draw, name in product(range(draws), names):
@@ -49,8 +47,6 @@ def histories(data: MovieLens, names: list[str]) -> None:
                 table = past.assign(timestamp=np.random.default_rng(draw).permutation(len(past)))
             if "but" in kind:
                 table.loc[splits.leave_last_out(past)[1].index, "timestamp"] = len(past)  # later than all others
-            if name in NEURAL and draw >= 2:
-                continue
             found = measured(made(name, draw).fit(data.interactions(table)), data.interactions(table), test)
             rows.append({"model": name, "history": kind, "draw": draw, **found})
             print(*rows[-1].values(), flush=True)
@@ -80,7 +76,7 @@ class Counts:
 
 
 def time(data: MovieLens, names: list[str]) -> None:
-    """Models of the past on users of the future, a row a seed."""
+    """Models of the past on users of the future, a row each."""
     ratings, item_ids = data.ratings, data.items.item_id
     moment = ratings.timestamp.quantile(LATE)
     past = Interactions.from_frame(ratings[ratings.timestamp < moment], item_ids=item_ids)
@@ -89,11 +85,10 @@ def time(data: MovieLens, names: list[str]) -> None:
     user_ids = np.sort(last.user_id.unique())
     history, test = (Interactions.from_frame(part, user_ids=user_ids, item_ids=item_ids) for part in (history, last))
     rows = []
-    for name in names or [*COUNTED, "SASRec"]:
-        for seed in SEEDS if name in NEURAL else (0,):
-            model = Counts(past) if name == "popularity" else Folded(made(name, seed).fit(past), history)
-            rows.append({"model": name, "seed": seed, **measured(model, history, test)})
-            print(*rows[-1].values(), flush=True)
+    for name in names or COUNTED:
+        model = Counts(past) if name == "popularity" else Folded(made(name).fit(past), history)
+        rows.append({"model": name, "seed": 0, **measured(model, history, test)})
+        print(*rows[-1].values(), flush=True)
     write("ch18_time", pd.DataFrame(rows), keys=["model", "seed"], keep_others=True)
 
 
@@ -133,15 +128,7 @@ def baskets(_: MovieLens, names: list[str]) -> None:
     write("ch18_baskets", pd.DataFrame(rows), keys=["part", "decay"])
 
 
-def published(data: MovieLens, names: list[str]) -> None:
-    """Caser on the last films as Dive into Deep Learning takes them, a row a seed."""
-    rated = data.interactions(data.ratings)
-    train, test = map(data.interactions, first_in_its_second(data.ratings))
-    rows = [{"seed": seed, **Judge(rated, test).hits(made("Caser", seed).fit(train))} for seed in SEEDS]
-    write("ch18_published", pd.DataFrame(rows)[["seed", "hit_rate@50", "auc"]], keys=["seed"])
-
-
-PARTS = {part.__name__: part for part in (histories, time, baskets, published)}
+PARTS = {part.__name__: part for part in (histories, time, baskets)}
 
 
 def main(wanted: list[str]) -> None:
