@@ -22,8 +22,8 @@ class _Silent(ModuleType):
         return lambda *_, **__: None
 
 
-def model(name: str, folder: Path) -> type:
-    """One of ``recbole.model.general_recommender``, by its class."""
+def model(name: str, folder: Path, kind: str = "general") -> type:
+    """One of ``recbole.model.general_recommender``, or of another kind, by its class."""
     from scipy import sparse  # not before _timing has asked for one thread
 
     for missing in ("colorlog", "colorama", "texttable", "thop", "wandb", "torch.utils.tensorboard"):
@@ -31,4 +31,4 @@ def model(name: str, folder: Path) -> type:
     sparse.dok_matrix._update = lambda matrix, entries: matrix._dict.update(entries)  # gone from newer SciPy
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    return getattr(import_module(f"recbole.model.general_recommender.{name.lower()}"), name)
+    return getattr(import_module(f"recbole.model.{kind}_recommender.{name.lower()}"), name)

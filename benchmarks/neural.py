@@ -1,4 +1,4 @@
-"""How long is a training step of chapter 17's models beside RecBole's, in the same run?
+"""How long is a training step of chapter 17's and 18's models beside RecBole's, in the same run?
 
     python benchmarks/neural.py
     python benchmarks/neural.py --repeats 3 --recbole /tmp/recbole
@@ -10,6 +10,7 @@ on the training part of MovieLens-100K, with the same optimizer (Adam). A time i
 - GMF, MLP, NeuMF: 16 factors, layers of 32 and 16, batches of 1,024 clicks with 4 negatives each, drawn beforehand.
   Ours computes a user's part once for her five items. It is timed with RecBole's formula, and as its ``fit`` has it:
   with biases, and a penalty in the loss, which RecBole's model lacks.
+- SASRec, GRU4Rec: as ``_sequential.py`` says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import _recbole
+import _sequential
 from _timing import Row, compare, epochs, parser, peer, report, show_times, turns
 
 # isort: split
@@ -146,6 +148,7 @@ def main() -> None:
         size, name = (data.n_users, data.n_items, FACTORS), kind.__name__
         sides = {"ours": pairs(kind(*size, biases=False)), "ours, biases and penalty": pairs(kind(*size))}
         found += raced(name, sides | {"RecBole": peer(name, product)}, clicks, options.repeats)
+    found += _sequential.raced(data, options.recbole, options.repeats)
     report(found)
 
 

@@ -39,14 +39,15 @@ for path in sorted(SOURCE.rglob("*.py")):
     counts.update((here[0], room(name)) for name in imported(path) if room(name) != here[0])
 
 wide, left = 1.33, 1.25
-axes = canvas(left + wide * len(ROOMS) + 0.1, 7.4)
+high = 0.46 + 0.212 * max(map(len, modules.values()))  # a room holds its longest list
+axes = canvas(left + wide * len(ROOMS) + 0.1, 3.55 + high)
 for place, (name, tint) in enumerate(zip(ROOMS, COLORS, strict=True)):
     x = left + place * wide
-    box(axes, x, 3.45, wide - 0.1, 3.85, "", tint=tint)
-    words(axes, x + wide / 2 - 0.05, 7.08, name, weight="bold", size=11)
+    box(axes, x, 3.45, wide - 0.1, high, "", tint=tint)
+    words(axes, x + wide / 2 - 0.05, 3.23 + high, name, weight="bold", size=11)
     for row, module in enumerate(modules[name] or ["(one file)"]):
         style = {"size": 7.2, "color": QUIET if not modules[name] else "#1F2933"}
-        words(axes, x + wide / 2 - 0.05, 6.78 - 0.212 * row, module.replace("_", " "), **style)
+        words(axes, x + wide / 2 - 0.05, 2.93 + high - 0.212 * row, module.replace("_", " "), **style)
 words(axes, left + wide * len(ROOMS) / 2, 3.18, "How many imports a room (row) takes from a room (column)", size=11)
 for row, name in enumerate(ROOMS):
     y = 2.8 - 0.31 * row

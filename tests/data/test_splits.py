@@ -86,6 +86,18 @@ def test_splits_by_time_against_a_loop(rows, share, n):
         assert set(test.index) == set(expected)
 
 
+def test_ties_follow_the_rule():
+    times = {"user_id": 0, "item_id": [7, 3, 9, 5, 1], "timestamp": [2, 2, 1, 2, 2]}
+    ratings = pd.DataFrame(times, index=[4, 8, 0, 6, 2])
+    assert list(splits.break_ties(ratings, "row").item_id) == [9, 7, 3, 5, 1]
+    assert list(splits.break_ties(ratings, "item").item_id) == [9, 1, 3, 5, 7]
+    last = [splits.leave_last_out(splits.break_ties(ratings, "shuffled", seed=s))[1].item_id.item() for s in range(400)]
+    assert all(70 < last.count(item) < 130 for item in (1, 3, 5, 7))  # three standard errors
+    again = splits.break_ties(ratings, "shuffled", seed=0)
+    pd.testing.assert_frame_equal(again, splits.break_ties(ratings, "shuffled", seed=0))
+    pd.testing.assert_frame_equal(again.loc[ratings.index], ratings)  # whole rows
+
+
 def test_dates_are_times():
     dates = pd.to_datetime(["2020-03-01", "2020-01-01", "2021-01-01"])
     dated = pd.DataFrame({"user_id": ["b", "b", "a"], "timestamp": dates})
@@ -109,6 +121,7 @@ test_refusals = refusals(
     ("n: got 0", splits.leave_last_out, ROWS, 0),
     ("timestamp: got 1 missing", splits.temporal_split, ROWS.assign(timestamp=[1, np.nan, 2])),
     *((".*'timestamp'", split, ROWS.drop(columns="timestamp")) for split in BY_TIME),
+    ("ties: got 'id'", splits.break_ties, ROWS, "id"),
     *(("test_size", splits.temporal_split, ROWS, 1.5), (".*'u6'", splits.movielens_fold, ROWS, "u6")),
 )
 PUBLISHED = [  # of u1.base and u1.test

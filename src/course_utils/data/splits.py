@@ -92,6 +92,21 @@ def temporal_split(ratings: pd.DataFrame, test_size: float = 0.2) -> Split:
     return _last_to_test(ratings, np.zeros(len(ratings), np.int64), _times(ratings), test_size)
 
 
+def break_ties(ratings: pd.DataFrame, ties: str, *, seed: Seed = 0) -> pd.DataFrame:
+    """The rows by time, those of one second by a stated rule, which all that reads time from the table then follows.
+
+    ``ties``: ``"row"``, as they stood; ``"item"``, by item id; ``"shuffled"``, at random (chapter 18).
+    """
+    _check(ratings, "item_id", "timestamp")
+    check_choice(("row", "item", "shuffled"), ties=ties)
+    rule = np.arange(len(ratings))
+    if ties == "item":
+        rule = ratings["item_id"].factorize(sort=True)[0]
+    elif ties == "shuffled":
+        rule = np.random.default_rng(seed).permutation(rule)
+    return ratings.iloc[np.lexsort((rule, _times(ratings)))]
+
+
 def _check(ratings: pd.DataFrame, *columns: str, test_size: float | None = None) -> None:
     """Refuse tables and shares that cannot be split."""
     if not isinstance(ratings, pd.DataFrame):
