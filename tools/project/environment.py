@@ -92,10 +92,7 @@ def without_hashes() -> Path:
 def floors() -> list[str]:
     """Each package that pyproject.toml names, at the lowest version that it allows: ``name==version``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    listed = [
-        *project["dependencies"],
-        *(line for part in EXTRAS for line in project["optional-dependencies"][part]),
-    ]
+    listed = [*project["dependencies"], *(line for part in EXTRAS for line in project["optional-dependencies"][part])]
     found = [re.fullmatch(r"([\w.-]+)>=([\w.]+)(,.*)?", line) for line in listed]
     if None in found:
         raise SystemExit(f"pyproject.toml: {listed[found.index(None)]} has no lower bound")

@@ -38,8 +38,8 @@ STAGES: dict[str, list[list[str]]] = {
     "book": [[sys.executable, "-m", "tools.book.build"], [*PYTEST, "tests/book/test_build.py"]],
     "pages": [[*PYTEST, "tests/book/test_pages.py", "-n", "2"]],
 }
-# what is tried once a week: each notebook under all disturbances, one experiment, the printed book, the lowest versions,
-# other Pythons, and each assignment built by otter-grader, which has to give its solution full marks
+# what is tried once a week: each notebook under all disturbances, one experiment, the printed book, the lowest
+# versions, other Pythons, and each assignment built by otter-grader, which has to give its solution full marks
 DEEP: dict[str, list[list[str]]] = {
     "all disturbed": [[sys.executable, "-m", "tools.notebooks.stability"]],
     "all knobs": [[sys.executable, "-m", "tools.notebooks.knobs", "--each"]],
