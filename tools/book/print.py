@@ -274,7 +274,7 @@ def settle(body: Tag) -> None:
         PrintError: a link to a place that is nowhere.
     """
     wanted = {link["href"][1:] for link in body.find_all("a", href=re.compile("^#"))}
-    known = set()
+    known, same = set(), {}  # a heading has one name: a mark inside it would stand in the contents, too
     for tag in body.find_all(id=True):
         name = tag["id"]
         if re.fullmatch(r"h[1-6]", tag.name) and name not in known:
@@ -285,8 +285,12 @@ def settle(body: Tag) -> None:
             continue
         known.add(name)
         heading = tag.find(re.compile(r"^h[1-6]$"), recursive=False) if tag.name == "section" else None
-        place = heading or tag.find("p") or tag
-        place.insert(0, made("span", id=name))
+        if heading:
+            same[name] = heading["id"] = heading.get("id") or name
+        else:
+            (tag.find("p") or tag).insert(0, made("span", id=name))
+    for link in body.find_all("a", href=re.compile("^#")):
+        link["href"] = "#" + same.get(link["href"][1:], link["href"][1:])
     if lost := sorted(wanted - known):
         raise PrintError(f"links to nowhere: {lost[:9]}")
     for section in body.find_all("section"):
