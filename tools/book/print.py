@@ -37,7 +37,9 @@ NAME = "recommender-systems"
 LEFT_OUT = {"book/decks", "book/live_figures"}  # links to decks, and figures that stand in the chapters
 FRONT = "About this book"  # the title of the first page; the book's own stands on the cover
 SCAFFOLD = {FIGURE, SAID, CHECK}  # folded code that a printed book does without
-DROPPED = "script, style, svg, button, .headerlink, .start, .letters, #the-chapters > :not(h2, .map), .copybtn"
+DROPPED = (
+    "script, style, svg, button, .headerlink, .start, .letters, #the-chapters > :not(h2, .map), figure:has(.ratios)"
+)
 LINES = ("lead", "glance", "guess", "outcome")  # paragraphs that print.typ sets in their own way
 NUMBER = re.compile(r"(?!.*[A-Za-z]{3})[-+−±<]?[\d.]|nan$|-?inf$")  # as assets/book.js has it
 ELSEWHERE = re.compile(r"(?:https?|mailto):")
@@ -353,7 +355,8 @@ def write_pdf(text: str, output: Path) -> Path:
 def write_epub(text: str, output: Path) -> Path:
     """Let pandoc write the EPUB and return it."""
     target = output / f"{NAME}.epub"
-    fonts = [f"--epub-embed-font={file}" for file in typeface.web_fonts().values()]
+    typeface.copy_to(output / "fonts")
+    fonts = [f"--epub-embed-font={file}" for file in sorted((output / "fonts").glob("*.woff2"))]
     levels = ["--toc-depth=3", "--split-level=2"]
     convert(text, "epub3", target, f"--css={TEMPLATE / 'print.css'}", "--mathml", *levels, *fonts)
     return target
