@@ -13,7 +13,7 @@ from shared import python
 PACKAGE_LINES = 7_500 + 1_250  # 0.2.0's chapters; what readers bring, typeface, live figures, chapter 17's models
 MODULE_LINES, IMPORT_LINES = 300, 10
 TESTS_LINES = (
-    9_000 + 1_646
+    9_000 + 1_647
 )  # of 0.2.0's features; what readers bring, pages, decks, live figures, chapter 17, the printed book
 
 ROOMS = ["errors", "data", "ranking", "learning", "models", "evaluation", "simulation", "scale", "notebook"]
