@@ -37,7 +37,9 @@ NAME = "recommender-systems"
 LEFT_OUT = {"book/decks", "book/live_figures"}  # links to decks, and figures that stand in the chapters
 FRONT = "About this book"  # the title of the first page; the book's own stands on the cover
 SCAFFOLD = {FIGURE, SAID, CHECK}  # folded code that a printed book does without
-DROPPED = "script, style, svg, button, .headerlink, .start, .letters, #the-chapters > :not(h2, .map), .copybtn"
+DROPPED = (
+    "script, style, svg, button, .headerlink, .start, .letters, #the-chapters > :not(h2, .map), figure:has(.ratios)"
+)
 LINES = ("lead", "glance", "guess", "outcome")  # paragraphs that print.typ sets in their own way
 NUMBER = re.compile(r"(?!.*[A-Za-z]{3})[-+−±<]?[\d.]|nan$|-?inf$")  # as assets/book.js has it
 ELSEWHERE = re.compile(r"(?:https?|mailto):")
@@ -274,7 +276,7 @@ def settle(body: Tag) -> None:
         PrintError: a link to a place that is nowhere.
     """
     wanted = {link["href"][1:] for link in body.find_all("a", href=re.compile("^#"))}
-    known = set()
+    known, same = set(), {}  # a heading has one name: a mark inside it would stand in the contents, too
     for tag in body.find_all(id=True):
         name = tag["id"]
         if re.fullmatch(r"h[1-6]", tag.name) and name not in known:
@@ -285,8 +287,12 @@ def settle(body: Tag) -> None:
             continue
         known.add(name)
         heading = tag.find(re.compile(r"^h[1-6]$"), recursive=False) if tag.name == "section" else None
-        place = heading or tag.find("p") or tag
-        place.insert(0, made("span", id=name))
+        if heading:
+            same[name] = heading["id"] = heading.get("id") or name
+        else:
+            (tag.find("p") or tag).insert(0, made("span", id=name))
+    for link in body.find_all("a", href=re.compile("^#")):
+        link["href"] = "#" + same.get(link["href"][1:], link["href"][1:])
     if lost := sorted(wanted - known):
         raise PrintError(f"links to nowhere: {lost[:9]}")
     for section in body.find_all("section"):
@@ -349,7 +355,8 @@ def write_pdf(text: str, output: Path) -> Path:
 def write_epub(text: str, output: Path) -> Path:
     """Let pandoc write the EPUB and return it."""
     target = output / f"{NAME}.epub"
-    fonts = [f"--epub-embed-font={file}" for file in typeface.web_fonts().values()]
+    typeface.copy_to(output / "fonts")
+    fonts = [f"--epub-embed-font={file}" for file in sorted((output / "fonts").glob("*.woff2"))]
     levels = ["--toc-depth=3", "--split-level=2"]
     convert(text, "epub3", target, f"--css={TEMPLATE / 'print.css'}", "--mathml", *levels, *fonts)
     return target

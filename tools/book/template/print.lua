@@ -81,3 +81,10 @@ function Div(div)
   if kind == 'line' and typst then return wrapped('#' .. div.classes[2], div.content) end
   if kind ~= 'line' then return div.content end
 end
+
+function DefinitionList(list) -- two names of one term stand on one line
+  for _, entry in ipairs(list.content) do
+    entry[1] = entry[1]:walk { LineBreak = function() return pandoc.Str ', ' end }
+  end
+  return list
+end
