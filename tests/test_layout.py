@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from shared import python
 
+from tools.project.run_tests import DEEP, STAGES
+
 PACKAGE_LINES = 7_500 + 1_699  # 0.2.0's chapters; what readers bring, typeface, live figures, models of 17 and 18
 MODULE_LINES, IMPORT_LINES = 300, 10
 # of 0.2.0; what readers bring, pages, decks, ten live figures, chapters 17 and 18; what teachers need; the printed book
@@ -249,3 +251,8 @@ def test_a_chapter_opens_with_few_imports(chapter):
 
 def test_import_lines_are_counted_as_they_stand():
     assert import_lines("import a\nfrom b import (\n    c,\n    d,\n)\n\nsetup()\n# import e") == 5
+
+
+def test_every_test_of_the_book_has_its_stage():
+    named = {word for commands in (STAGES | DEEP).values() for command in commands for word in command}
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "book").glob("test_*.py")} <= named

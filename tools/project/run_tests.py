@@ -29,14 +29,19 @@ STAGES: dict[str, list[list[str]]] = {
     "unit": [[*PYTEST, "tests", "--ignore=tests/book", "-n", "2"]],
     "colab set-up": [[sys.executable, "-m", "tools.notebooks.colab", "prepare"]],
     "notebooks": [
-        [*PYTEST, "tests/book/test_notebook_rules.py", "tests/book/test_nbval_strict.py", "-n", "2"],
+        [
+            *PYTEST,
+            *(f"tests/book/test_{name}.py" for name in ("notebook_rules", "nbval_strict", "book_sections")),
+            "-n",
+            "2",
+        ],
         [*PYTEST, "tests/book/test_colab.py", "-n", "2", "--dist", "worksteal"],
     ],
     "knobs": [[sys.executable, "-m", "tools.notebooks.knobs"]],
     "stability": [[sys.executable, "-m", "tools.notebooks.stability", "--quick"]],
     "slides": [[sys.executable, "-m", "tools.slides.build"], [*PYTEST, "tests/book/test_slides.py", "-n", "2"]],
     "book": [[sys.executable, "-m", "tools.book.build"], [*PYTEST, "tests/book/test_build.py"]],
-    "pages": [[*PYTEST, "tests/book/test_pages.py", "-n", "2"]],
+    "pages": [[*PYTEST, "tests/book/test_pages.py", "tests/book/test_live_figures.py", "-n", "2"]],
 }
 # what is tried once a week: each notebook under all disturbances, one experiment, the printed book, the lowest
 # versions, other Pythons, and each assignment built by otter-grader, which has to give its solution full marks
