@@ -163,7 +163,7 @@ def test_right_answers_are_spread_over_the_letters():
 
 def test_instructors_find_each_chapter():
     text = (ROOT / "book/teaching.md").read_text(encoding="utf-8")
-    plan = re.search(r"## Fourteen weeks(.*?)\n## ", text, re.DOTALL)
+    plan = re.search(r"### Fourteen weeks(.*?)\n##", text, re.DOTALL)
     assert len(re.findall(r"(?m)^\| \d+ \|", plan[1])) == 14
     for number, notebook in find_chapters(ROOT).items():
         assert f"§{number}" in plan[1] or number == 20, f"the plan has no week for chapter {number}"
