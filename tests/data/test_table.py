@@ -223,7 +223,7 @@ def test_a_new_person_is_scored_as_the_same_person_in_training(movielens, model)
 def test_who_cannot_fold_in_says_so_and_ids_are_ids(movielens):
     train = movielens.interactions(movielens.ratings[:500])
     for model in (ALS(2, iterations=1), UserKNN(5)):
-        with pytest.raises(InputError, match="expected ImplicitALS, EASE, ItemKNN, MultDAE or MultVAE"):
+        with pytest.raises(InputError, match="expected ImplicitALS, EASE, ItemKNN, MultDAE, MultVAE or one"):
             fold_in(model.fit(train), train)
     model = EASE().fit(train)
     for options in ({}, {"user_id": 1, "history": [1]}, {"user_id": "1"}, {"history": [99_999]}):

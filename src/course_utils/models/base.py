@@ -55,12 +55,12 @@ class RatingModel(Recommender, Protocol):
 
 
 def fold_in(model: Recommender, history: Interactions) -> torch.Tensor:
-    """Scores for people whom a fitted model has not seen, from their items alone, ``(history.n_users, n_items)``.
+    """Scores for people whom a fitted model has not seen, by their items, ``(history.n_users, n_items)``; chapter 5.
 
     Only a model that computes a user from her items can do it: ImplicitALS (one ridge solve), EASE and ItemKNN (a
-    product). For a user of the training part it says what ``score`` says, up to the last half-step of ALS. Chapter 5.
+    product), MultDAE, MultVAE, those of chapter 18. Of known users it says what ``score`` does, ALS almost.
     """
     if getattr(model, "fold_in", None) is None:
-        expected = "ImplicitALS, EASE, ItemKNN, MultDAE or MultVAE: others have a table of users, to be fitted anew"
+        expected = "ImplicitALS, EASE, ItemKNN, MultDAE, MultVAE or one of chapter 18: others have a table of users"
         raise InputError("model", got=type(model).__name__, expected=expected)
     return model.fold_in(history)
