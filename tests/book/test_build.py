@@ -233,6 +233,10 @@ def test_search_knows_the_pages(book):
     index = (book / "searchindex.js").read_text()
     assert all(f'"{page}"' in index for page in pages_of_toc())
     assert "factor" in index
+    for page in pages_of_toc():  # the index of the whole book does not hold up a page's first paint
+        assert (
+            '<script defer src="' in re.search(r"<script[^>]*searchindex\.js", (book / f"{page}.html").read_text())[0]
+        )
 
 
 def test_links_anchors_and_badges_resolve(book):
