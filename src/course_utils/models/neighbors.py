@@ -40,24 +40,24 @@ def similarities(matrix: Matrix, kind: str = "cosine", shrinkage: float = 0.0, *
     check_choice(_KINDS, similarity=kind)
     check_range("0 or more", shrinkage=shrinkage)
     x, ones, noise = _prepared(matrix, kind)
-    n = (ones @ ones.T).toarray()
+    n = (ones @ ones.T).toarray() if shrinkage > 0 or common or kind == "jaccard" else None
     if kind == "jaccard":
-        dot, norm = n, n.diagonal()[:, None] + n.diagonal() - n
+        dot, norm = n.copy(), n.diagonal()[:, None] + n.diagonal() - n
     else:
         dot = (x @ x.T).toarray()
-        square = np.broadcast_to(dot.diagonal()[:, None], dot.shape)
+        square, noise = dot.diagonal()[:, None], noise[:, None]
         if common:
             square = (x.multiply(x) @ ones.T).toarray()  # of the row, over the columns of the other
             if kind == "pearson":
                 total = (x @ ones.T).toarray()
-                dot = dot - total * total.T / np.maximum(n, 1)
-                square = square - total**2 / np.maximum(n, 1)
-        norm = np.sqrt(np.where(square > noise[:, None], square, 0))
-        norm = norm * norm.T
+                dot -= total * total.T / np.maximum(n, 1)
+                square -= total**2 / np.maximum(n, 1)
+        root = np.sqrt(np.where(square > noise, square, 0))
+        norm = root * root.T
     s = np.divide(dot, norm, out=np.zeros_like(dot), where=norm > 0)
     if shrinkage > 0:
         s *= n / (n + shrinkage)
-    return torch.from_numpy(s.clip(-1, 1)).to(torch.get_default_dtype())
+    return torch.from_numpy(s).clamp_(-1, 1).to(torch.get_default_dtype())
 
 
 def weighted_average(weights: Tensor, values: Tensor, k: int | None = None, damping: float = 0.0) -> Tensor:
