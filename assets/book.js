@@ -35,7 +35,7 @@
     }
   };
 
-  // Numbers stand right, with the head of their column.
+  // Numbers stand right, with the head of their column; a column of sentences is known by its longest.
   const NUMBER = /^((?!.*[A-Za-z]{3})[-+−±<]?[\d.]|nan$|-?inf$)/; // "2001: A Space Odyssey" is none
   const markNumbers = (table) => {
     const rows = [...(table.tBodies[0]?.rows ?? [])].map((row) => [...row.querySelectorAll("td")]);
@@ -43,7 +43,8 @@
     for (const place of rows[0]?.keys() ?? []) {
       const column = rows.map((row) => row[place]).filter(Boolean);
       const texts = column.map((cell) => cell.textContent.trim()).filter((text) => text && text !== "–");
-      if (!texts.some((text) => NUMBER.test(text))) continue;
+      if (texts.some((text) => text.length > 28)) column.forEach((cell) => cell.classList.add("sentence"));
+      if (2 * texts.filter((text) => NUMBER.test(text)).length <= texts.length) continue; // most are none
       for (const cell of [...column, heads[heads.length - rows[0].length + place]]) cell?.classList.add("number");
     }
   };
@@ -54,14 +55,15 @@
     arrow.setAttribute("aria-label", `Pages of ${name}`);
   }
 
-  // What a result of the search shows is prose, not the lines that folds have.
+  // What a result of the search shows is prose, not the lines that folds have, nor the signs around a formula.
   if (typeof Search !== "undefined") {
     const toText = Search.htmlToText;
-    Search.htmlToText = (page, anchor) => toText(page.replace(/<summary[^]*?<\/summary>/g, ""), anchor);
+    Search.htmlToText = (page, anchor) => toText(page.replace(/<summary[^]*?<\/summary>|\\[()[\]]/g, ""), anchor);
   }
 
   const ready = () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(keepStops).then(update);
   document.querySelectorAll(".bd-article table").forEach(markNumbers);
   window.addEventListener("load", ready);
   window.addEventListener("resize", update);
+  document.addEventListener("toggle", update, true); // what a fold held had no width until it opened
 })();

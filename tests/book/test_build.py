@@ -100,12 +100,20 @@ def test_what_a_reader_shall_find_is_folded_on_the_page():
     assert said[-1] == []
 
 
+@pytest.mark.parametrize(("draws", "fine"), [("subplots(1, 2)", True), ("subplots()", False), ("x(fontsize=9)", True)])
+def test_a_plot_of_several_panels_or_small_type_is_known(draws, fine):
+    cells = [sample.markdown("## 3.1 Begin"), sample.code(f"fig = {draws}\nfigure(fig, alt=alt)")]
+    folded = json.loads(fold(nbformat.writes(nbformat.v4.new_notebook(cells=cells))))["cells"]
+    assert folded[1]["metadata"]["fine"] is fine
+
+
 def test_a_page_has_one_row_of_heads_marks_the_best_of_models_and_writes_numbers_as_prose_does():
     columns = {"ndcg@10": [0.4, 0.5], "sd": [3, 2], "gap": [-0.2, 0.1], "rows": [30000, 4], "year": [1995, 1996]}
-    frame = pd.DataFrame(columns, pd.Index(["A", "B"], name="model"))
+    frame = pd.DataFrame(columns, pd.Index(["ease, worth", "B"], name="model"))
     (shown,) = as_prose(sample.displayed("text/html", frame.to_html()))
     table = BeautifulSoup(shown["data"]["text/html"], "html.parser")
     assert [head.text for head in table.thead("th")] == ["model", "NDCG@10", "sd", "gap", "rows", "year"]
+    assert table.tbody.th.text == "EASE, worth"
     assert [cell.text for cell in table.tbody("td")[:5]] == ["0.4", "3", "−0.2", "30,000", "1995"]
     assert [cell.text for cell in table.select("td.best")] == ["0.5"]
 

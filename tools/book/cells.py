@@ -46,6 +46,7 @@ TIME = re.compile(r" ?Reading takes about (\d+) minutes, the exercises (\d+) mor
 OPEN, NO_GUESS = "is not answered yet", re.compile(r"(?m)^(.+): (?:(.+) \(no guess yet\)|no guess yet; (.+))\n?")
 SPECIAL = re.compile(r"([\\`*_$<>\[\]{}#|~])")
 WIDE = 600  # pixels: a picture of this width or more fills the page
+FINE = re.compile(r"subplots\(\d, ?[2-9]|size=(?:9|10)\b")  # plots whose words a phone cannot show at its own width
 
 
 # --- before a page is parsed -------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def fold(text: str, links: Sequence[str] = (), needs: str = "") -> str:
                 how = "hide-cell"  # the code, too, says what comes out, or nothing else
         tags[:] = [tag for tag in tags if tag != "hide-input"] + [how]
         cell["metadata"]["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": prompt}
-        cell["metadata"]["code_line"] = kind or SAID
+        cell["metadata"] |= {"code_line": kind or SAID, "fine": bool(FINE.search(source))}
     return json.dumps(notebook)
 
 
@@ -189,7 +190,8 @@ def arrange(doctree: nodes.document) -> None:
             continue
         for image in list(cell.findall(nodes.image)):
             number += 1
-            caption(image, f"{chapter[0] if chapter else ''}{number}")
+            fine = ["fine"] * cell.get("cell_metadata", {}).get("fine", False)
+            caption(image, f"{chapter[0] if chapter else ''}{number}", fine)
         if line := cell.get("cell_metadata", {}).get("code_line"):
             code_below(cell, line)
 
@@ -202,7 +204,7 @@ def set_words(doctree: nodes.document) -> None:
             text.parent.replace(text, nodes.Text(said))
 
 
-def caption(image: nodes.image, number: str) -> None:
+def caption(image: nodes.image, number: str, classes: Sequence[str] = ()) -> None:
     """Make a numbered figure of an image: its alt text is what all read, the image itself has the short name."""
     name = f"Figure {number}"
     words = nodes.caption("", "", nodes.strong("", f"{name}."), nodes.Text(f" {image['alt']}"))
@@ -211,7 +213,7 @@ def caption(image: nodes.image, number: str) -> None:
     image["alt"] = name
     if float(str(image.get("width", WIDE)).removesuffix("px")) >= WIDE:
         image["width"] = "100%"
-    figure += [nodes.container("", image, classes=["picture"]), words]
+    figure += [nodes.container("", image, classes=["picture", *classes]), words]
 
 
 def code_below(cell: nodes.container, line: str) -> None:

@@ -62,8 +62,10 @@ def merge_head(table: Tag) -> None:
 
 
 def name_measures(table: Tag) -> None:
-    """Write measures among the heads as prose does: ``ndcg@10`` becomes NDCG@10, ``p_value`` p value."""
+    """Write measures and models as prose does: ``ndcg@10`` becomes NDCG@10, ``p_value`` p value, ``ease`` EASE."""
     for head in table.find_all("th"):
+        if re.match(r"ease\b", text := head.get_text(strip=True)):
+            head.string = f"EASE{text[4:]}"
         parts = head.get_text(strip=True).split(" \\ ")
         found = [CODED.fullmatch(part) for part in parts]
         if any(found):
