@@ -69,8 +69,9 @@ def browser(flags: Sequence[str] = FLAGS) -> Iterator[Any]:
 
 def open_deck(page: Any, deck: Path, query: str = "") -> None:
     """Open a deck and wait until its maths and its slides are drawn."""
+    page.set_default_timeout(180_000)  # a busy machine is slow, and no reason to give up
     page.goto(deck.resolve().as_uri() + query)
-    page.wait_for_selector("html[data-ready=true]", state="attached", timeout=60_000)
+    page.wait_for_selector("html[data-ready=true]", state="attached")
 
 
 def export_pdf(chromium: Any, deck: Path) -> Path:
