@@ -43,41 +43,44 @@ class Writer(Network):
         self, codes: Tensor, factors: int, length: int, depth: int, dropout: float, generator: torch.Generator
     ) -> None:
         super().__init__(0, factors, dropout, Blocks(Attention, factors, length, depth), generator)
-        self.items, wide = _Sums(codes, factors), 2 * factors
-        self.inner, self.outer = nn.Linear(factors, wide, bias=False), nn.Linear(wide, factors, bias=False)
-        for weight in (self.items.weight, self.inner.weight, self.outer.weight):
+        self.items, self.inner = _Sums(codes, factors), nn.Linear(factors, factors, bias=False)
+        for weight in (self.items.weight, self.inner.weight):
             nn.init.xavier_uniform_(weight, generator=generator)
 
     def logits(self, states: Tensor, prefixes: Tensor) -> Tensor:
         """Of the next token, ``(B, w, tokens)``, after states ``(B, d)`` and beginnings ``(B, w, l)`` of a code."""
         level, starts = prefixes.shape[-1], torch.tensor(self.items.starts)
-        written = embedding(prefixes + starts[:level], self.items.weight).sum(-2)
-        return self._say(states[:, None], written, level)
+        written = embedding(prefixes + starts[:level], self._tokens()).sum(-2)
+        return self._say(self._both(states)[:, None] + written, level)
 
-    def surprise(self, states: Tensor, items: Tensor) -> Tensor:
+    def _cost(self, states: Tensor, items: Tensor) -> Tensor:
         """Nats that each token of the items ``(N,)`` costs after states ``(N, d)``: ``(N, length of a code)``."""
-        rows = self.items.rows[items]
-        vectors = embedding(rows, self.items.weight)  # (N, length, d)
-        written = vectors.cumsum(1) - vectors
-        costs = []
+        rows, x, tokens, costs = self.items.rows[items], self._both(states), self._tokens(), []
         for level, start in enumerate(self.items.starts[:-1]):
-            logits = self._say(states, written[:, level], level)
-            costs.append(cross_entropy(logits, rows[:, level] - start, reduction="none"))
+            costs.append(cross_entropy(self._say(x, level), rows[:, level] - start, reduction="none"))
+            x = x + embedding(rows[:, level], tokens)
         return torch.stack(costs, 1)
 
-    def _say(self, states: Tensor, written: Tensor, level: int) -> Tensor:
-        x = states + written * self.items.embedding_dim**0.5
-        x = x + self.outer(self.inner(x).relu())
-        return x @ self.items.weight[self.items.starts[level] : self.items.starts[level + 1]].T
+    def _both(self, vectors: Tensor) -> Tensor:
+        """Vectors and what the inner layer makes of them, ``(..., 2 d)``: a sum of vectors is a sum of these."""
+        return torch.cat([vectors, self.inner(vectors)], -1)
+
+    def _tokens(self) -> Tensor:
+        return self._both(self.items.weight * self.items.embedding_dim**0.5)
+
+    def _say(self, both: Tensor, level: int) -> Tensor:
+        plain, inner = both.chunk(2, -1)
+        return (plain + inner.relu()) @ self.items.weight[slice(*self.items.starts[level : level + 2])].T
 
 
 class NextCode(_Reader):
     r"""SASRec's body that writes the next item's code token by token: :math:`P(i) = \prod_l P(c_l \mid c_{<l}, h)`.
 
-    An item is read as the sum of its tokens' vectors. The state h after the history, plus the vectors of the tokens
-    written so far, through two layers, gives the next token. ``fit`` minimises the cost of all tokens, where any token
-    may follow; later only those may that lead to an item, and their chances sum to 1. A small decoder in the place of
-    the encoder and decoder of Rajput et al. (2023).
+    An item is read as the sum of its tokens' vectors. To the state h after the history the vectors of the tokens
+    written so far are added, :math:`x_l = h + \sum_{j<l} e_{c_j}`; a token's logit is :math:`e_c^\top (x_l +
+    \text{ReLU}(W x_l))`, so that what comes next depends on what was written. ``fit`` minimises the cost of all tokens,
+    where any token may follow; later only those may that lead to an item, and their chances sum to 1. A small decoder
+    in the place of the encoder and decoder of Rajput et al. (2023).
 
     Args:
         codes: of all items, ``(n_items, depth)``; :func:`tell_apart` adds the last token.
@@ -95,8 +98,8 @@ class NextCode(_Reader):
         *,
         length: int = 50,
         depth: int = 1,
-        dropout: float = 0.15,
-        epochs: int = 5,
+        dropout: float = 0.2,
+        epochs: int = 7,
         lr: float = 0.004,
         batch_size: int = 32,
         seed: int = 0,
@@ -122,27 +125,21 @@ class NextCode(_Reader):
         def objective(network: Writer, batch: loop.Batch) -> Tensor:
             histories, targets = batch[0][:, :-1], batch[0][:, 1:]  # (B, L) both
             real = histories < self._n_items
-            return network.surprise(network(histories, generator)[real], targets[real]).sum(1).mean()
+            return network._cost(network(histories, generator)[real], targets[real]).sum(1).mean()
 
         adam = Adam(self.network.parameters(), lr=self.lr, fused=True)
         self.history = loop.fit(self.network, batches, objective, epochs=self.epochs, optimizer=adam, **training)
         return self
 
     def _scores(self, histories: Tensor) -> Tensor:
-        if not len(histories):
-            return torch.zeros(0, self._n_items)
-        states = self.network(histories)[:, -1]
-        parts = (
-            all_log_probabilities(partial(self.network.logits, part), self.trie, rows=len(part))
-            for part in states.split(64)
-        )
-        return torch.cat(list(parts))
+        steps = (partial(self.network.logits, part) for part in self.network(histories)[:, -1].split(64))
+        return torch.cat([all_log_probabilities(step, self.trie, rows=len(step.args[0])) for step in steps])
 
     @torch.no_grad()
     def recommend(
         self, users: Codes, k: int = 10, *, width: int = 50, exclude: Interactions | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The k best items of a beam search, and their log probabilities, ``(len(users), k)``; see :func:`beam_search`.
+        """The k best items of a beam search, and their log probabilities, ``(len(users), k)`` or fewer.
 
         The items of ``exclude`` are left out inside the search: -1 and ``-inf`` where it finds no other.
         """
@@ -150,11 +147,10 @@ class NextCode(_Reader):
             raise NotFittedError(self)
         users = check_codes(users, len(self._histories), "users")
         check_counts(1, width, k=k)
-        found = []
+        found, seen = [], None if exclude is None else exclude.mask()
         for part in users.split(64):
-            states = self.network(self._histories[part])[:, -1]
-            seen = None if exclude is None else exclude.mask()[part]
-            step = partial(self.network.logits, states)
-            found.append(beam_search(step, self.trie, width, rows=len(part), seen=seen))
+            step = partial(self.network.logits, self.network(self._histories[part])[:, -1])
+            theirs = None if seen is None else seen[part]
+            found.append(beam_search(step, self.trie, width, rows=len(part), seen=theirs))
         items, values = (torch.cat(each)[:, :k] for each in zip(*found, strict=True))
         return items, values

@@ -36,9 +36,10 @@ class Quantized(NamedTuple):
 def residual_kmeans(vectors: Tensor, size: int = 16, depth: int = 3, *, starts: int = 5, seed: int = 0) -> Quantized:
     r"""Codes by k-means, level after level: :math:`c_l = \arg\min_k \|r_l - e_{lk}\|^2`; taught in chapter 19.
 
-    What is left over goes on, :math:`r_{l+1} = r_l - e_{lc_l}`; :math:`r_1` is the item's vector less the mean of all, ``vectors`` ``(n_items, d)``; each level has ``size`` tokens,
-    or as many as there are different residuals. Of ``starts`` runs the first of the best is taken; runs whose errors
-    agree in nine digits are equally good, so that no rounding decides.
+    What is left over goes on, :math:`r_{l+1} = r_l - e_{lc_l}`; :math:`r_1` is the item's vector, a row of ``vectors``
+    ``(n_items, d)``, less the mean of all. Each level has ``size`` tokens, or as many as there are different residuals.
+    Of ``starts`` runs the first of the best is taken; runs whose errors agree in nine digits are equally good, so that
+    no rounding decides.
     """
     left = _checked(vectors, size, depth)
     check_counts(starts=starts)
@@ -151,8 +152,8 @@ class Trie:
     def __init__(self, codes: Tensor) -> None:
         codes = as_codes(codes, "codes")
         check_shape("n_items", "length", codes=codes)
-        if len(codes) == 0 or int(codes.min()) < 0 or len(codes.unique(dim=0)) < len(codes):
-            raise InputError("codes", got="none, one below 0, or one twice", expected="a code of its own for each item")
+        if codes.numel() == 0 or int(codes.min()) < 0:
+            raise InputError("codes", got="none, or one below 0", expected="0 or more, a row for each item")
         self.prefixes, self.children, paths = [], [], [torch.zeros(len(codes), dtype=torch.long)]
         for level, tokens in enumerate(codes.T):
             of, size = paths[-1], int(tokens.max()) + 1
@@ -162,6 +163,8 @@ class Trie:
             table = torch.full((len(first) * size,), -1).scatter(0, keys, torch.arange(len(keys)))
             self.children.append(table.view(-1, size))
             paths.append(below)
+        if int(paths[-1].max()) + 1 < len(codes):
+            raise InputError("codes", got="a code twice", expected="a code of its own for each item")
         self.paths, self.items = torch.stack(paths, 1), paths[-1].argsort()
 
     def left(self, seen: Tensor) -> list[Tensor]:
@@ -182,7 +185,7 @@ def beam_search(
     -1 and ``-inf`` for no item. Nothing leads to ``seen`` items alone, bool ``(rows, n_items)``. A width as large as
     the catalogue finds what :func:`all_log_probabilities` ranks first.
     """
-    check_counts(width=width, rows=rows)
+    check_counts(width=width)
     left = None if seen is None else trie.left(seen)
     nodes, total = torch.zeros(rows, 1, dtype=torch.long), torch.zeros(rows, 1)
     for level, (prefixes, children) in enumerate(zip(trie.prefixes, trie.children, strict=True)):
@@ -198,11 +201,13 @@ def beam_search(
 
 
 def all_log_probabilities(step: Step, trie: Trie, *, rows: int = 1) -> Tensor:
-    """Of all items, ``(rows, n_items)``: their chances sum to 1; ``step`` as in :func:`beam_search`."""
+    """Of all items, ``(rows, n_items)``: their chances sum to 1; ``step`` is asked for (1, w, l)."""
     total = torch.zeros(rows, 1)
     for prefixes, children in zip(trie.prefixes, trie.children, strict=True):
-        logits = step(prefixes.expand(rows, *prefixes.shape))
-        chances = logits.masked_fill(children < 0, -torch.inf).log_softmax(-1)
+        fork = (children >= 0).sum(1) > 1  # elsewhere what follows is certain
+        chances = torch.zeros(rows, *children.shape)
+        logits = step(prefixes[None, fork])
+        chances[:, fork] = logits.masked_fill(children[fork] < 0, -torch.inf).log_softmax(-1).to(chances)
         total = (total[..., None] + chances)[:, children >= 0]  # the order of a trie is that of its longer beginnings
     return total[:, trie.paths[:, -1]]
 
