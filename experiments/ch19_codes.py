@@ -53,7 +53,7 @@ def main() -> None:
                 share = share[share > 0]
                 count = pd.DataFrame(codes[:, : level + 1]).value_counts()
                 row = {"level": level + 1, "error": found.errors[level + 1] / found.errors[0], "used": len(share)}
-                row |= {"bits": -(share * np.log2(share)).sum(), "codes": len(count)}
+                row |= {"bits": -(share * np.log2(share)).sum(), "beginnings": len(count)}
                 row |= {"films sharing": int(count[count > 1].sum()), "largest": int(count.max())}
                 levels.append(name | row)
             print(*name.values(), len(count), flush=True)

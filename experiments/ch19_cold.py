@@ -89,7 +89,6 @@ def main() -> None:
             "content kNN": ContentKNN(features, decay),
             "content-based": ContentBased(features),
             "SASRec, ids": sequence_model("SASRec", seed),
-            "shuffled codes": made("shuffled", "k-means", data, train, seed),
             "content codes": made("content", "k-means", data, train, seed),
         }
         for name, model in compared.items():
