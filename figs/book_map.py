@@ -26,7 +26,7 @@ LABELS = {
     "evaluate": ("Evaluate", "error, ranking, spread"),
     "figure": ("Figure", "what it says"),
 }
-WIDTH, TOP, HEIGHT = 9.94, 5.62, 7.51  # inches; the upper edge, and how far down the map goes
+WIDTH, TOP, HEIGHT = 9.94, 5.62, 7.8  # inches; the upper edge, and how far down the map goes
 
 
 def box(ax: Axes, x: float, y: float, width: float, height: float, *, face: str, edge: str) -> None:

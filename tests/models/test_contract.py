@@ -68,6 +68,7 @@ MODELS = {name: {} for name in CLASSES} | {  # options without which a model can
     **{name: SIZES | {"factors": 3} for name in ("GMF", "MLP", "NeuMF")},
     **dict.fromkeys(("GRU4Rec", "Caser", "SASRec", "HSTU"), SHORT | {"length": 5}),
     "SASRec, negatives": SHORT | {"length": 5, "negatives": 3},
+    "NextCode": SHORT | {"length": 5, "codes": torch.arange(ITEMS)[:, None] // torch.tensor([6, 2]) % 4},
     "HeteroLightGCN": lambda: {"graph": hetero_graph(data()), "factors": 3},
 }
 GRAPHS = {"LightGCN", "HeteroLightGCN", "GCNRecommender"}
@@ -185,7 +186,7 @@ class TestEveryRecommender:
     @pytest.mark.parametrize("sizes", [(USERS + 1, ITEMS), (USERS, ITEMS + 1)])
     def test_other_sizes(self, name, sizes):
         sized = kind(name) in START | GRAPHS or name == "ContextFM, features"
-        if sized or (name in ("ContentBased", "Hybrid") and sizes[1] > ITEMS):
+        if sized or (name in ("ContentBased", "Hybrid", "NextCode") and sizes[1] > ITEMS):
             with pytest.raises(InputError, match=r"^(interactions|user_features|item_features): got"):
                 fit(make(name), data(sizes=sizes))
         else:

@@ -58,7 +58,7 @@ def fold_in(model: Recommender, history: Interactions) -> torch.Tensor:
     """Scores for people whom a fitted model has not seen, by their items, ``(history.n_users, n_items)``; chapter 5.
 
     Only a model that computes a user from her items can do it: ImplicitALS (one ridge solve), EASE and ItemKNN (a
-    product), MultDAE, MultVAE, those of chapter 18. Of known users it says what ``score`` does, ALS almost.
+    product), MultDAE, MultVAE, those of chapters 18 and 19. Of known users it says what ``score`` does, ALS almost.
     """
     if getattr(model, "fold_in", None) is None:
         expected = "ImplicitALS, EASE, ItemKNN, MultDAE, MultVAE or one of chapter 18: others have a table of users"

@@ -1,0 +1,222 @@
+"""Items as short sentences, and the search for likely ones; taught in chapter 19.
+
+:func:`residual_kmeans` and :func:`rq_vae` give each item a code: one token a level, the coarse one first. Items of one
+code end in different tokens: see :func:`tell_apart`. :class:`Trie` knows which sentences are items, and
+:func:`beam_search` looks for likely ones among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from course_utils.data.interactions import as_codes
+from course_utils.errors import InputError, check_counts, check_range, check_shape
+from course_utils.learning import loop
+from course_utils.ranking import top_k
+
+Step = Callable[[Tensor], Tensor]
+
+
+class Quantized(NamedTuple):
+    """Codes of vectors, and what a code stands for."""
+
+    codes: Tensor  # (n_items, depth), torch.long; at each level token 0 is that of the first item, and so on
+    centres: list[Tensor]  # (tokens, d) a level; a code stands for the sum of its tokens' centres
+    errors: list[float]  # squared error over all items, with 0 tokens (the mean of all) to ``depth`` tokens
+
+
+def residual_kmeans(vectors: Tensor, size: int = 16, depth: int = 3, *, starts: int = 5, seed: int = 0) -> Quantized:
+    r"""Codes by k-means, level after level: :math:`c_l = \arg\min_k \|r_l - e_{lk}\|^2`; taught in chapter 19.
+
+    What is left over goes on, :math:`r_{l+1} = r_l - e_{lc_l}`; :math:`r_1` is the item's vector, a row of ``vectors``
+    ``(n_items, d)``, less the mean of all. Each level has ``size`` tokens, or as many as there are different residuals.
+    Of ``starts`` runs the first of the best is taken; runs whose errors agree in nine digits are equally good, so that
+    no rounding decides.
+    """
+    left = _checked(vectors, size, depth)
+    check_counts(starts=starts)
+    left = left - left.mean(0)
+    codes, centres, errors = [], [], [float((left**2).sum())]
+    for _ in range(depth):
+        k = min(size, len(np.unique(left.round(9), axis=0)))
+        runs = [KMeans(k, n_init=1, random_state=seed + run).fit(left) for run in range(starts)]
+        best = min(runs, key=lambda run: float(f"{run.inertia_:.9g}"))
+        tokens, order = pd.factorize(best.labels_)  # numbered as they occur
+        codes.append(tokens)
+        centres.append(best.cluster_centers_[order])
+        left = left - centres[-1][tokens]
+        errors.append(float((left**2).sum()))
+    dtype = torch.get_default_dtype()
+    return Quantized(torch.tensor(np.stack(codes, 1)), [torch.tensor(c, dtype=dtype) for c in centres], errors)
+
+
+def rq_vae(
+    vectors: Tensor,
+    size: int = 16,
+    depth: int = 3,
+    *,
+    hidden: int = 128,
+    commitment: float = 0.25,
+    epochs: int = 100,
+    lr: float = 0.001,
+    batch_size: int = 128,
+    seed: int = 0,
+) -> Quantized:
+    """Codes of what an encoder makes of the vectors, learnt together with it: RQ-VAE (Lee et al. 2022, section 3.1).
+
+    Encoder and decoder are a vector plus two layers that begin at 0, the codebooks are those of
+    :func:`residual_kmeans`: before the first epoch its codes are theirs. Minimised is the squared error of the decoded
+    vectors, plus that of each level's centres, plus ``commitment`` times that of the encoder against them. The choice
+    of a token has no gradient: the decoder's goes straight through to the encoder. ``errors`` are of decoded vectors.
+    """
+    check_range("0 or more", commitment=commitment)
+    check_counts(hidden=hidden, epochs=epochs, batch_size=batch_size)
+    start = residual_kmeans(vectors, size, depth, seed=seed)
+    x = torch.tensor(_checked(vectors, size, depth), dtype=torch.get_default_dtype())
+    x = x - x.mean(0)
+    generator = torch.Generator().manual_seed(seed)
+    network = _RQVAE(start.centres, hidden, generator)
+
+    def objective(network: _RQVAE, batch: loop.Batch) -> dict[str, Tensor]:
+        decoded, _, books, encoder = network(batch[0])
+        return {"decoded": (decoded - batch[0]).square().sum(1).mean(), "books": books, "encoder": commitment * encoder}
+
+    rows = loop.batches(x, batch_size=batch_size, generator=generator)
+    loop.fit(network, rows, objective, epochs=epochs, optimizer=Adam(network.parameters(), lr=lr, fused=True))
+    with torch.no_grad():
+        errors = [float((network(x, levels)[0] - x).square().sum()) for levels in range(depth + 1)]
+        tokens = network(x)[1]
+    found = [pd.factorize(column)[:2] for column in tokens.T.numpy()]
+    centres = [book.detach()[order] for book, (_, order) in zip(network.books, found, strict=True)]
+    return Quantized(torch.tensor(np.stack([column for column, _ in found], 1)), centres, errors)
+
+
+class _RQVAE(nn.Module):
+    """Encoder, codebooks and decoder of :func:`rq_vae`."""
+
+    def __init__(self, centres: list[Tensor], hidden: int, generator: torch.Generator) -> None:
+        super().__init__()
+        d = centres[0].shape[1]
+        self.books = nn.ParameterList(nn.Parameter(book.clone()) for book in centres)
+        self.encoder, self.decoder = (
+            nn.Sequential(nn.Linear(d, hidden), nn.ReLU(), nn.Linear(hidden, d)) for _ in range(2)
+        )
+        for part in (self.encoder, self.decoder):
+            nn.init.xavier_uniform_(part[0].weight, generator=generator)
+            for zero in (part[0].bias, part[2].weight, part[2].bias):
+                nn.init.zeros_(zero)
+
+    def forward(self, x: Tensor, levels: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Decoded vectors ``(B, d)``, tokens ``(B, levels)``, and the mean errors of books and encoder."""
+        coded = x + self.encoder(x)
+        total, tokens, books, encoder = torch.zeros_like(coded), [], 0.0, 0.0
+        for book in self.books[:levels]:
+            left = coded - total.detach()
+            tokens.append(torch.cdist(left.detach(), book).argmin(1))
+            centre = book[tokens[-1]]
+            books = books + (left.detach() - centre).square().sum(1).mean()
+            encoder = encoder + (left - centre.detach()).square().sum(1).mean()
+            total = total + centre
+        straight = coded + (total - coded).detach()
+        return straight + self.decoder(straight), torch.stack(tokens, 1) if tokens else None, books, encoder
+
+
+def tell_apart(codes: Tensor) -> Tensor:
+    """Codes with one more token, ``(n_items, depth + 1)``: how many items before this one have the same code.
+
+    So that no two items have one sentence (Rajput et al. 2023, section 3.1).
+    """
+    codes = as_codes(codes, "codes")
+    check_shape("n_items", "depth", codes=codes)
+    count = pd.DataFrame(codes.numpy()).groupby(list(range(codes.shape[1]))).cumcount()
+    return torch.cat([codes, torch.tensor(count.to_numpy())[:, None]], dim=1)
+
+
+class Trie:
+    """All beginnings of the items' sentences, level by level; those of one length are numbered in the order of words.
+
+    ``codes`` are ``(n_items, length)``, all different. ``prefixes[l]`` are the beginnings of l tokens,
+    ``(n_prefixes, l)``; ``children[l]`` has the number of the longer beginning for each token that may follow, or -1,
+    ``(n_prefixes, tokens)``. ``paths`` are the numbers of an item's beginnings, ``(n_items, length + 1)``; ``items``
+    the item of each whole sentence, ``(n_items,)``.
+    """
+
+    def __init__(self, codes: Tensor) -> None:
+        codes = as_codes(codes, "codes")
+        check_shape("n_items", "length", codes=codes)
+        if codes.numel() == 0 or int(codes.min()) < 0:
+            raise InputError("codes", got="none, or one below 0", expected="0 or more, a row for each item")
+        self.prefixes, self.children, paths = [], [], [torch.zeros(len(codes), dtype=torch.long)]
+        for level, tokens in enumerate(codes.T):
+            of, size = paths[-1], int(tokens.max()) + 1
+            first = torch.zeros(int(of.max()) + 1, dtype=torch.long).scatter(0, of, torch.arange(len(codes)))
+            self.prefixes.append(codes[first, :level])
+            keys, below = (of * size + tokens).unique(return_inverse=True)
+            table = torch.full((len(first) * size,), -1).scatter(0, keys, torch.arange(len(keys)))
+            self.children.append(table.view(-1, size))
+            paths.append(below)
+        if int(paths[-1].max()) + 1 < len(codes):
+            raise InputError("codes", got="a code twice", expected="a code of its own for each item")
+        self.paths, self.items = torch.stack(paths, 1), paths[-1].argsort()
+
+    def left(self, seen: Tensor) -> list[Tensor]:
+        """Which beginnings still lead to an item that is not ``seen``: a level each, bool ``(B, n_prefixes)``."""
+        check_shape("B", len(self.items), seen=seen)
+        new = (~seen).int()  # (B, n_items)
+        counts = (new.new_zeros(len(new), int(path.max()) + 1).index_add(1, path, new) for path in self.paths.T)
+        return [count > 0 for count in counts]
+
+
+def beam_search(
+    step: Step, trie: Trie, width: int, *, rows: int = 1, seen: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The most likely items that a search finds which keeps ``width`` beginnings a level, and their log probabilities.
+
+    ``step(prefixes)`` gives logits of the next token, ``(rows, w, tokens)``, after beginnings ``(rows, w, l)``; tokens
+    that no item has there get chance 0, the others the rest. Both results are ``(rows, width at most)``, best first;
+    -1 and ``-inf`` for no item. Nothing leads to ``seen`` items alone, bool ``(rows, n_items)``. A width as large as
+    the catalogue finds what :func:`all_log_probabilities` ranks first.
+    """
+    check_counts(width=width)
+    left = None if seen is None else trie.left(seen)
+    nodes, total = torch.zeros(rows, 1, dtype=torch.long), torch.zeros(rows, 1)
+    for level, (prefixes, children) in enumerate(zip(trie.prefixes, trie.children, strict=True)):
+        below = children[nodes]  # (rows, w, tokens)
+        chances = step(prefixes[nodes]).masked_fill(below < 0, -torch.inf).log_softmax(-1)
+        values, below = (total[..., None] + chances).flatten(1), below.flatten(1).clamp(min=0)
+        if left is not None:
+            values = values.masked_fill(~left[level + 1].gather(1, below), -torch.inf)
+        kept = top_k(values, min(width, values.shape[1]))
+        total = values.gather(1, kept.clamp(min=0)).masked_fill(kept < 0, -torch.inf)
+        nodes = below.gather(1, kept.clamp(min=0))
+    return trie.items[nodes].masked_fill(total == -torch.inf, -1), total
+
+
+def all_log_probabilities(step: Step, trie: Trie, *, rows: int = 1) -> Tensor:
+    """Of all items, ``(rows, n_items)``: their chances sum to 1; ``step`` is asked for (1, w, l)."""
+    total = torch.zeros(rows, 1)
+    for prefixes, children in zip(trie.prefixes, trie.children, strict=True):
+        fork = (children >= 0).sum(1) > 1  # elsewhere what follows is certain
+        chances = torch.zeros(rows, *children.shape)
+        logits = step(prefixes[None, fork])
+        chances[:, fork] = logits.masked_fill(children[fork] < 0, -torch.inf).log_softmax(-1).to(chances)
+        total = (total[..., None] + chances)[:, children >= 0]  # the order of a trie is that of its longer beginnings
+    return total[:, trie.paths[:, -1]]
+
+
+def _checked(vectors: Tensor, size: int, depth: int) -> np.ndarray:
+    """Vectors as float64, ``(n_items, d)``."""
+    check_counts(size=size, depth=depth)
+    check_shape("n_items", "d", vectors=vectors)
+    x = np.asarray(vectors, dtype=np.float64)
+    if len(x) == 0 or not np.isfinite(x).all():
+        raise InputError("vectors", got="none, or nan or infinite values", expected="one row an item, numbers")
+    return x
