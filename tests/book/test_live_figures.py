@@ -19,6 +19,7 @@ from course_utils.data.interactions import Interactions
 from course_utils.evaluation import metrics
 from course_utils.learning import losses, regularizers
 from course_utils.models.als import ALS, ImplicitALS
+from course_utils.models.causal import Attention, Blocks
 from course_utils.models.neighbors import similarities
 from course_utils.simulation import bandits
 from course_utils.simulation.world import closeness, engagement
@@ -279,6 +280,25 @@ def bandit_race(data, rng):
     return None, {"films": films, **knobs}, expected | {"worst": {name: ends.max() for name, ends in lost.items()}}
 
 
+def what_next(data, rng):
+    """The package's attention over the same films in the order of the state."""
+    length, factors, (place, swap) = data["length"], data["factors"], rng.integers(1, data["length"] + 1, 2).tolist()
+    learned = torch.from_numpy(whole(data["learned"], "<i2").reshape(-1, factors) * data["unit"])
+    films, places, *layers = learned.split([length, length, 2, factors + 1, factors + 1])
+    middle = Blocks(Attention, factors, length, 1).double()
+    middle.causal, backwards = (bool(each) for each in rng.integers(0, 2, 2))
+    block, order = middle.blocks[0], torch.arange(length)
+    for layer, rows in zip((block.norm, block.query, block.key), layers, strict=True):
+        layer.weight.data, layer.bias.data = rows[:-1].squeeze(0), rows[-1]
+    order = order.flip(0) if backwards else order
+    order[[0, swap - 1]] = order[[swap - 1, 0]]
+    visible = middle.visible(torch.ones(1, length, dtype=torch.bool))
+    weights = block.read((films[order] + places)[None], visible)[1][0, place - 1].detach()
+    named = data["named"][length * backwards + swap - 1] if place == length else []
+    state = {"place": place, "swap": swap, "reversed": backwards, "mask": middle.causal}
+    return None, state, {"order": order, "weights": weights, "later": weights[place:].sum(), "named": named}
+
+
 PYTHON = {
     "bandit-race": (bandit_race, 3),
     "forces": (forces, 3),
@@ -290,6 +310,7 @@ PYTHON = {
     "the-loop": (the_loop, 3),
     "trade-off": (trade_off, 3),
     "two-lines": (two_lines, 3),
+    "what-next": (what_next, 3),
 }
 
 
