@@ -36,7 +36,7 @@ from course_utils.models.als import ImplicitALS
 from course_utils.serving import Store, create_app
 from course_utils.serving.run import QUIET
 
-ITEMS, ASKED, LONGEST = 50_000, 50, 50
+ITEMS, ASKED, LONGEST = 50_000, 30, 50
 Histories = list[dict[int, float]]
 
 
@@ -126,7 +126,7 @@ def main() -> None:
     movielens = load_movielens()
     model = ImplicitALS().fit(movielens.interactions())
     groups = movielens.ratings.groupby("user_id")[["item_id", "rating"]]
-    histories = [{int(i): float(r) for i, r in part.tail(LONGEST).itertuples(index=False)} for _, part in groups][:200]
+    histories = [{int(i): float(r) for i, r in part.tail(LONGEST).itertuples(index=False)} for _, part in groups][:100]
     found = rows("MovieLens-100K, 1,682 items", model, movielens, histories, arguments.repeats)
     for random in (False, True):
         name = f"{ITEMS:,} items, {'random vectors' if random else 'vectors like real ones'}"

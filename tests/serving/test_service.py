@@ -49,9 +49,8 @@ REFUSED = [
 @pytest.mark.parametrize(("path", "body", "said"), REFUSED)
 def test_what_it_cannot_use_it_refuses_with_a_sentence(service, path, body, said):
     connection = http.client.HTTPConnection("127.0.0.1", service.port)
-    connection.request(
-        "GET" if body is None else "POST", path, body and json.dumps(body), {"content-type": "application/json"}
-    )
+    sent = None if body is None else json.dumps(body)
+    connection.request("POST" if sent else "GET", path, sent, {"content-type": "application/json"})
     answer = connection.getresponse()
     assert answer.status == 422
     assert json.loads(answer.read())["detail"].startswith(said)

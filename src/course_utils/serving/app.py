@@ -73,8 +73,7 @@ def create_app(
     def refuse(_: Request, error: RequestValidationError | InputError) -> JSONResponse:
         first = {} if isinstance(error, InputError) else error.errors()[0]
         where = ".".join(map(str, first.get("loc", ())[1:])) or "request"
-        sentence = (f"{where}: {first['msg']}" if first else str(error))[:300]
-        return JSONResponse({"detail": sentence.encode(errors="backslashreplace").decode()}, 422)  # no half characters
+        return JSONResponse({"detail": f"{where}: {first['msg']}" if first else str(error)}, 422)
 
     @app.get("/health")
     def health() -> dict:
