@@ -23,7 +23,7 @@ def mirror(tmp_path_factory):
 
 
 SOURCE = "from importlib import metadata, resources\n\nimport course_utils"
-LINES = "print(metadata.version('course-utils'))\nplaces = ('figs', 'assets/demos/frame.js')\n"
+LINES = "print(metadata.version('course-utils'))\nplaces = ('figs', 'assets/demos/frame.js', 'serving/page.html')\n"
 LINES += "print(all((resources.files(course_utils) / place).exists() for place in places))"
 
 

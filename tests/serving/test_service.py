@@ -4,13 +4,15 @@ import http.client
 import json
 import random
 import socket
+import sys
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from lives import small
 
 from course_utils.models.neighbors import EASE
-from course_utils.serving import Service, Store, create_app
+from course_utils.serving import Service, Store, create_app, serve
 
 REQUESTS, MOST_GROWTH = 10_000, 8_000_000  # bytes that the second half of the requests may add
 TABLE = small()
@@ -65,6 +67,24 @@ def test_it_listens_to_this_machine_alone_and_leaves_its_port(service, tmp_path)
     told = Service(create_app(FITTED, TABLE, Store(tmp_path / "feedback.sqlite")), host="0.0.0.0", port=service.port)
     assert told.ask("/health")["items"] == 12
     told.stop()
+
+
+def test_a_notebook_shows_the_page_and_where_the_book_is_tested_a_note(monkeypatch, tmp_path):
+    shown, app = [], create_app(FITTED, TABLE, Store(tmp_path / "feedback.sqlite"))
+    monkeypatch.setattr("course_utils.serving.run.display", shown.append)
+    frames = SimpleNamespace(serve_kernel_port_as_iframe=lambda port, height: shown.append(port))
+    for strict, colab in (("1", None), ("0", None), ("0", SimpleNamespace(output=frames))):
+        monkeypatch.setenv("COURSE_STRICT", strict)
+        if colab:
+            monkeypatch.setitem(sys.modules, "google.colab", colab)
+        started = serve(app)
+        started.stop()
+        shown.append(started.port)
+    note, first, page, second, port, third = shown
+    assert "The page of your recommender" in note.data
+    assert str(first) not in note.data
+    assert page.src == f"http://127.0.0.1:{second}"
+    assert port == third
 
 
 def test_a_long_request_is_not_read_to_its_end(service):
