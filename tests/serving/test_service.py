@@ -88,7 +88,7 @@ def test_a_notebook_shows_the_page_and_where_the_book_is_tested_a_note(monkeypat
 
 
 def test_a_long_request_is_not_read_to_its_end(service):
-    door = socket.create_connection(("127.0.0.1", service.port))
+    door = socket.create_connection(("127.0.0.1", service.port), timeout=20)
     door.sendall(
         b"POST /feedback HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9999999999\r\n\r\n"
     )
