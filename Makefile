@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: book pdf epub test test-deep slides slides-pdf notebooks student results assignments lab bench lock clean
+.PHONY: book pdf epub test test-deep slides slides-pdf notebooks student results assignments lab serve bench lock clean
 .DEFAULT_GOAL := book
 
 .venv/ready: requirements.lock pyproject.toml tools/project/environment.py
@@ -47,6 +47,9 @@ assignments: .venv/ready  ## notebooks for students and their autograders, in _b
 
 lab: .venv/ready          ## JupyterLab on the notebooks
 	.venv/bin/jupyter lab notebooks
+
+serve: .venv/ready        ## a recommender that answers, on MovieLens: a page for the browser on this machine
+	$(RUN) -m course_utils.serving
 
 bench: .venv/ready        ## time against peers, in book/benchmarks.md (never part of test)
 	$(RUN) -m tools.project.bench

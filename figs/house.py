@@ -6,8 +6,8 @@ from pathlib import Path
 
 from _draw import QUIET, TINTS, box, canvas, save, words
 
-ROOMS = ["errors", "ranking", "data", "learning", "models", "evaluation", "simulation", "scale", "notebook"]
-COLORS = ["grey", "olive", "green", "orange", "blue", "purple", "olive", "grey", "green"]
+ROOMS = ["errors", "ranking", "data", "learning", "models", "evaluation", "simulation", "scale", "serving", "notebook"]
+COLORS = ["grey", "olive", "green", "orange", "blue", "purple", "olive", "grey", "orange", "green"]
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "course_utils"
 
 
@@ -40,17 +40,17 @@ for path in sorted(SOURCE.rglob("*.py")):
 
 wide, left = 1.33, 1.25
 high = 0.46 + 0.212 * max(map(len, modules.values()))  # a room holds its longest list
-axes = canvas(left + wide * len(ROOMS) + 0.1, 3.55 + high)
+axes = canvas(left + wide * len(ROOMS) + 0.1, 3.86 + high)
 for place, (name, tint) in enumerate(zip(ROOMS, COLORS, strict=True)):
     x = left + place * wide
-    box(axes, x, 3.45, wide - 0.1, high, "", tint=tint)
-    words(axes, x + wide / 2 - 0.05, 3.23 + high, name, weight="bold", size=11)
+    box(axes, x, 3.76, wide - 0.1, high, "", tint=tint)
+    words(axes, x + wide / 2 - 0.05, 3.54 + high, name, weight="bold", size=11)
     for row, module in enumerate(modules[name] or ["(one file)"]):
         style = {"size": 7.2, "color": QUIET if not modules[name] else "#1F2933"}
-        words(axes, x + wide / 2 - 0.05, 2.93 + high - 0.212 * row, module.replace("_", " "), **style)
-words(axes, left + wide * len(ROOMS) / 2, 3.18, "How many imports a room (row) takes from a room (column)", size=11)
+        words(axes, x + wide / 2 - 0.05, 3.24 + high - 0.212 * row, module.replace("_", " "), **style)
+words(axes, left + wide * len(ROOMS) / 2, 3.49, "How many imports a room (row) takes from a room (column)", size=11)
 for row, name in enumerate(ROOMS):
-    y = 2.8 - 0.31 * row
+    y = 3.11 - 0.31 * row
     words(axes, left - 0.08, y, name, size=10, ha="right")
     for place, other in enumerate(ROOMS):
         if counts[name, other]:

@@ -1,4 +1,4 @@
-"""The house: nine rooms in order, each imports from its left alone; no circle, no module behind another; its size."""
+"""The house: ten rooms in order, each imports from its left alone; no circle, no module behind another; its size."""
 
 import ast
 import functools
@@ -12,13 +12,13 @@ from shared import python
 
 from tools.project.run_tests import DEEP, STAGES
 
-PACKAGE_LINES = 7_500 + 2_077  # 0.2.0's chapters; what readers bring, typeface, live figures, models of 17 to 19
+PACKAGE_LINES = 7_500 + 2_077 + 403  # 0.2.0's chapters; readers, typeface, live figures, models of 17 to 19; the service
 MODULE_LINES, IMPORT_LINES = 300, 10
-# of 0.2.0; readers, pages, decks, eleven live figures, chapters 17 to 19; what teachers need; the printed book
-TESTS_LINES = 9_000 + 2_226 + 386 + 207
+# of 0.2.0; readers, pages, decks, live figures, 17 to 19; what teachers need; the printed book; the service
+TESTS_LINES = 9_000 + 2_226 + 386 + 207 + 746
 
-ROOMS = ["errors", "data", "ranking", "learning", "models", "evaluation", "simulation", "scale", "notebook"]
-HEAVY = ["torch_geometric", "mlxtend", "sklearn", "pyspark"]  # they load where they are taught alone
+ROOMS = ["errors", "data", "ranking", "learning", "models", "evaluation", "simulation", "scale", "serving", "notebook"]
+HEAVY = ["torch_geometric", "mlxtend", "sklearn", "pyspark", "fastapi"]  # they load where they are taught alone
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, TOOLS = ROOT / "src" / "course_utils", ROOT / "tools"
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -123,7 +123,7 @@ BREACHES = [
     ("models/als.py", "from course_utils import setup", "the front door"),
     ("models/als.py", "from course_utils.evaluate import top_n", "imports evaluate (top_n)"),
     ("models/als.py", '__all__ = ["ALS"]', "only a door hands names on"),
-    ("kitchen.py", '"""A tenth room."""', "kitchen stands in no room"),
+    ("kitchen.py", '"""One room more."""', "kitchen stands in no room"),
     ("models/als.py", "import importlib\nimportlib.import_module('x')", "uses ['importlib.import_module']"),
     ("notebooks/execute.py", "def f():\n    from tools.project import address", "circle: "),
     ("slides/deck.py", "import sys\nsys.path.append('.')", "uses ['sys.path']"),

@@ -23,7 +23,7 @@ def mirror(tmp_path_factory):
 
 
 SOURCE = "from importlib import metadata, resources\n\nimport course_utils"
-LINES = "print(metadata.version('course-utils'))\nplaces = ('figs', 'assets/demos/frame.js')\n"
+LINES = "print(metadata.version('course-utils'))\nplaces = ('figs', 'assets/demos/frame.js', 'serving/page.html')\n"
 LINES += "print(all((resources.files(course_utils) / place).exists() for place in places))"
 
 
@@ -76,11 +76,19 @@ DEEDS = {
     "    socket.create_connection(('192.0.2.1', 80), 0.1)": ["asks another machine, 192.0.2.1"],
     "import numpy as np\nnp.save('left.npy', np.ones(2))": ["writes a file", "leaves left.npy"],
 }
+SERVED = """from course_utils.serving import Service
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"here"})
+service = Service(app)
+print(service.ask("/"))
+service.stop()"""
 
 
 def test_what_a_cell_does_beside_computing_is_named(installed, mirror, tmp_path):
     cells = [v4.new_markdown_cell("# Deeds"), code(HERE.bootstrap), *(code(source) for source in DEEDS)]
     cells += [code("import multiprocessing\nimport tempfile\nimport torch"), code("print(1)", stdout("1\n"))]
+    cells += [code(SERVED, stdout("here\n"))]  # a service of the package's own, which a cell may start and ask
     path = write(tmp_path, v4.new_notebook(cells=cells), "deeds.ipynb")
     run = colab.run(path, mirror, tmp_path, session=installed[1])
     assert run.passed, run.log

@@ -23,7 +23,7 @@ def test_page_is_in_the_tools_own_form_and_says_where_and_when():
     assert "torch 2" in facts["Versions"]
     assert "avx2" in facts["Instructions"] or facts["Instructions"] == "unknown"
     named = set(re.findall(r"`(\w+)`", facts["Scripts"]))
-    assert {script.stem for script in scripts("benchmarks")} - named <= {"growth"}
+    assert {script.stem for script in scripts("benchmarks")} - named <= {"growth", "serving"}
 
 
 @pytest.mark.parametrize(("script", "question", "sides"), ASKED)

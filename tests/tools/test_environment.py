@@ -187,7 +187,7 @@ def test_a_ready_oldest_environment_is_made_anew_when_a_bound_changes(monkeypatc
     python_that_says(tmp_path / "bin" / "python", "3.11")
     for _ in range(2):
         environment.oldest()
-        assert asked == ["torch", ".[scale,test]"]
+        assert asked == ["torch", ".[scale,serve,test]"]
     monkeypatch.setattr(environment, "floors", lambda: ["torch==9.9"])
     environment.oldest()
     assert len(asked) == 4

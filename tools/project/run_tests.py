@@ -41,7 +41,9 @@ STAGES: dict[str, list[list[str]]] = {
     "stability": [[sys.executable, "-m", "tools.notebooks.stability", "--quick"]],
     "slides": [[sys.executable, "-m", "tools.slides.build"], [*PYTEST, "tests/book/test_slides.py", "-n", "2"]],
     "book": [[sys.executable, "-m", "tools.book.build"], [*PYTEST, "tests/book/test_build.py"]],
-    "pages": [[*PYTEST, "tests/book/test_pages.py", "tests/book/test_live_figures.py", "-n", "2"]],
+    "pages": [
+        [*PYTEST, *(f"tests/book/test_{name}.py" for name in ("pages", "live_figures", "service_page")), "-n", "2"]
+    ],
 }
 # what is tried once a week: each notebook under all disturbances, one experiment, the printed book, the lowest
 # versions, other Pythons, and each assignment built by otter-grader, which has to give its solution full marks

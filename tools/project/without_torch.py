@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("src", "tests", "tools", "experiments", "benchmarks", "figs")
-HEAVY = {"torch", "torch_geometric", "pyspark"}
+HEAVY = {"torch", "torch_geometric", "pyspark", "fastapi"}
 
 
 @pytest.fixture(scope="session")

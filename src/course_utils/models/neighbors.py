@@ -200,7 +200,8 @@ class EASE(Described):
         gram = torch.from_numpy((self._seen.T @ self._seen).toarray())
         gram.diagonal().add_(self.regularization)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        self.weights = (inverse / -inverse.diagonal()).fill_diagonal_(0).to(torch.get_default_dtype())
+        weights = (inverse / -inverse.diagonal()).fill_diagonal_(0).to(torch.get_default_dtype())
+        self.weights = weights.contiguous()  # else scipy copies all of it for each product
         return self
 
     def score(self, users: Codes) -> Tensor:
