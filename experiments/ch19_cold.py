@@ -3,8 +3,9 @@
 A tenth of the films, drawn at random, is held out of training altogether. The test film of a user is the last of those
 films that the user rated; training has what the user rated before it, and of the other users all ratings of the other
 films. Ranked are the held-out films among themselves, and all films; films that the user rated before the test film
-are left out. Three draws. The weight of older films in content kNN is chosen on a fourth draw
-(``results/ch19_cold_search.csv``); networks have the settings of ``results/ch19_search.csv`` and chapter 18.
+are left out. Three draws. On a fourth draw are chosen the weight of older films in content kNN
+(``results/ch19_cold_search.csv``) and levels and tokens of the codes (``results/ch19_cold_codes.csv``), each with the
+epochs that ``results/ch19_search.csv`` has as best for them. SASRec has the settings of chapter 18.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from _codes import made
+from _codes import SHAPES, quantized
 from _sequences import made as sequence_model
-from _tables import SEEDS, movielens, write
+from _tables import COMMITTED, RESULTS, SEEDS, movielens, write
 from sklearn.preprocessing import normalize
 
 from course_utils.data import Interactions, MovieLens
@@ -22,8 +23,17 @@ from course_utils.data.features import item_features
 from course_utils.evaluation import metrics
 from course_utils.models.base import Recommender
 from course_utils.models.content import ContentBased
+from course_utils.models.next_code import NextCode
 
 DECAYS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
+
+
+def epochs_of(shape: tuple[int, int]) -> int:
+    """The epochs that the search has as best for content codes of these levels and tokens."""
+    folder = RESULTS if (RESULTS / "ch19_search.csv").exists() else COMMITTED
+    tried = pd.read_csv(folder / "ch19_search.csv").set_index(["codes", "levels", "tokens"]).sort_index()
+    own = tried.loc[("content", *shape)].set_index("epochs")["validation"]
+    return int(own.idxmax())
 
 
 class ContentKNN:
@@ -75,7 +85,20 @@ def main() -> None:
     """Run all of it."""
     data = movielens()
     features = item_features(data.items).matrix
+
+    def coded(shape: tuple[int, int], train: Interactions, seed: int) -> NextCode:
+        codes = quantized("content", "k-means", shape, data, train, seed).codes
+        return NextCode(codes, epochs=epochs_of(shape), seed=seed).fit(train)
+
     train, test, cold, known = held_out(data, seed=99)
+    shapes = []
+    for shape in SHAPES:
+        found = hits(coded(shape, train, 0), test, cold, known)
+        shapes.append(dict(zip(("levels", "tokens"), shape, strict=True)) | found)
+        print(*shapes[-1].values(), flush=True)
+    shapes = pd.DataFrame(shapes)
+    write("ch19_cold_codes", shapes, keys=["levels", "tokens"])
+    best = SHAPES[shapes["among cold"].round(4).idxmax()]
     tried = [{"decay": d, **hits(ContentKNN(features, d).fit(train), test, cold, known)} for d in DECAYS]
     tried = pd.DataFrame(tried)
     write("ch19_cold_search", tried, keys=["decay"])
@@ -89,10 +112,12 @@ def main() -> None:
             "content kNN": ContentKNN(features, decay),
             "content-based": ContentBased(features),
             "SASRec, ids": sequence_model("SASRec", seed),
-            "content codes": made("content", "k-means", data, train, seed),
         }
-        for name, model in compared.items():
-            rows.append({"model": name, "draw": seed, **hits(model.fit(train), test, cold, known)})
+        fitted = {name: model.fit(train) for name, model in compared.items()} | {
+            "content codes": coded(best, train, seed)
+        }
+        for name, model in fitted.items():
+            rows.append({"model": name, "draw": seed, **hits(model, test, cold, known)})
             print(*rows[-1].values(), flush=True)
     write("ch19_cold", pd.DataFrame(rows), keys=["model", "draw"])
 
