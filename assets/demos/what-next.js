@@ -31,13 +31,13 @@
     static style = `
       .history { display: grid; grid-template-rows: repeat(10, auto); grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); gap: 0 1.6em; }
       @container (max-width: 33em) { .history { grid-template-rows: none; grid-auto-flow: row; } }
-      .film { display: grid; grid-template-columns: 1.5em minmax(0, 1fr) 5em 2.9em; gap: .5em; align-items: center; border-top: 1px solid var(--soft); line-height: 1.55; }
+      .film { display: grid; grid-template-columns: 1.5em minmax(0, 1fr) 5em 2.9em; gap: .5em; align-items: center; border-top: 1px solid var(--soft); line-height: 1.35; }
       .film span { overflow: hidden; white-space: nowrap; text-overflow: ellipsis; } .film :is(b, output) { text-align: right; font-weight: 400; }
       .film.now :is(b, span) { font-weight: 650; color: var(--c); } .film.hidden { color: var(--quiet); }
       .bar { position: relative; height: .8em; background: var(--tint); border-radius: 2px; }
       .bar i { position: absolute; inset: 0 auto 0 0; background: var(--a); border-radius: 2px; } .film.later .bar i { background: var(--b); }
       .bar u { position: absolute; top: -.15em; bottom: -.15em; width: 2px; background: var(--ink); } .film.hidden u { display: none; }
-      .named { margin: .6em 0 0; } .says { margin-top: .3em; min-height: 2.8em; } .named .new { color: var(--b); font-weight: 650; }
+      .named { margin: .4em 0 0; } .says { margin-top: .3em; min-height: 2.8em; } .named .new { color: var(--b); font-weight: 650; }
       @container (max-width: 33em) { .named { min-height: 4.2em; } }
     `;
 
