@@ -12,7 +12,7 @@ MODELS = re.compile(r"(?i)(model|method|network|recommender)s?\b")
 FALLS = re.compile(r"(?i)\b(rmse|mae|log loss)$")
 NAMES = {name.lower(): name for name in ("AUC", "Gini", "Holm", "MAE", "MAP", "MRR", "NDCG", "RMSE")} | {
     name.replace(" ", "_"): name
-    for name in ("average precision", "capped recall", "hit rate", "p value", "reciprocal rank")
+    for name in ("average precision", "capped recall", "hit rate", "log loss", "p value", "reciprocal rank")
 }
 CODED = re.compile(rf"({'|'.join(NAMES)})(@\d+)?")  # a measure as the package writes it
 NO_AMOUNT = re.compile(r"(?i)(^|[_ ])(id|year|date|time(stamp)?|code|seed)$")  # heads over numbers that are names
