@@ -40,8 +40,8 @@ PROMISES = {"Recommender", "RatingModel", "GraphRecommender"}  # protocols, and 
 CLASSES = {}
 for _, module, _ in pkgutil.walk_packages(course_utils.__path__, "course_utils."):
     if not module.endswith("__main__"):
-        members = vars(importlib.import_module(module)).values()
-        CLASSES |= {c.__name__: c for c in members if inspect.isclass(c) and hasattr(c, "fit") and hasattr(c, "score")}
+        own = [c for c in vars(importlib.import_module(module)).values() if getattr(c, "__module__", "") == module]
+        CLASSES |= {c.__name__: c for c in own if inspect.isclass(c) and hasattr(c, "fit") and hasattr(c, "score")}
 CLASSES = {name: found for name, found in CLASSES.items() if name[0] != "_" and name not in PROMISES}
 MODELS = {name: {} for name in CLASSES} | {  # options without which a model cannot be made, or is slow
     "RecentPopularity": {"days": 3},
