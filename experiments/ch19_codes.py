@@ -25,7 +25,7 @@ def main() -> None:
     """Run all of it: about a minute."""
     data = movielens()
     train = data.interactions(splits.leave_last_out(data.ratings)[0])
-    genres = data.items.genres.str.get_dummies("|").to_numpy(dtype=float)
+    genres = data.items.genres.str.get_dummies("|").drop(columns="", errors="ignore").to_numpy(dtype=float)
     both = genres @ genres.T
     jaccard = both / np.maximum(1, genres.sum(1)[:, None] + genres.sum(1) - both)
     year = data.items.year.to_numpy(dtype=float)

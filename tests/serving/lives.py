@@ -35,6 +35,7 @@ def main(name, feedback):
     table = small() if name == "small" else load_movielens()
     model = EASE().fit(table.interactions())
     door = socket.create_server(("127.0.0.1", 0))
+    door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     while True:
         life = os.fork()
         if not life:
