@@ -69,6 +69,12 @@ def test_it_listens_to_this_machine_alone_and_leaves_its_port(service, tmp_path)
     told.stop()
 
 
+def test_an_answer_goes_out_at_once_and_waits_for_no_receipt(service):
+    service.ask("/health")
+    doors = [door for server in service._server.servers for door in server.sockets]
+    assert [door.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) > 0 for door in doors] == [True]
+
+
 def test_a_notebook_shows_the_page_and_where_the_book_is_tested_a_note(monkeypatch, tmp_path):
     shown, app = [], create_app(FITTED, TABLE, Store(tmp_path / "feedback.sqlite"))
     monkeypatch.setattr("course_utils.serving.run.display", shown.append)
