@@ -25,10 +25,13 @@ class _Silent(ModuleType):
 def model(name: str, folder: Path, kind: str = "general") -> type:
     """One of ``recbole.model.general_recommender``, or of another kind, by its class."""
     from scipy import sparse  # not before _timing has asked for one thread
+    from torch import autograd
 
     for missing in ("colorlog", "colorama", "texttable", "thop", "wandb", "torch.utils.tensorboard"):
         sys.modules.setdefault(missing, _Silent(missing))
     sparse.dok_matrix._update = lambda matrix, entries: matrix._dict.update(entries)  # gone from newer SciPy
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    return getattr(import_module(f"recbole.model.{kind}_recommender.{name.lower()}"), name)
+    found = getattr(import_module(f"recbole.model.{kind}_recommender.{name.lower()}"), name)
+    autograd.set_detect_anomaly(False)  # RecBole's file of SINE turns it on for all who come after
+    return found

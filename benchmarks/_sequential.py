@@ -68,8 +68,7 @@ def raced(data: Interactions, folder: Path, repeats: int) -> list[Row]:
         network = model.network  # trained on below
 
         def last(rows: torch.Tensor, network=network, generator=generator) -> torch.Tensor:
-            states = network(rows[:, :-1], generator)[:, -1]
-            return cross_entropy(network.score(states), rows[:, -1])
+            return cross_entropy(network.score(network(rows[:, :-1], generator, at=-1)), rows[:, -1])
 
         def everywhere(rows: torch.Tensor, model=model, generator=generator) -> torch.Tensor:
             histories, targets = model.examples(rows)

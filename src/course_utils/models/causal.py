@@ -1,6 +1,6 @@
 """The inner parts of chapter 18's networks: what a place of a history may know of the others, and never of later ones.
 
-Each middle maps vectors ``(B, L, d)`` of histories to states of the same shape, with padding, at the left of a row,
+Each middle maps vectors ``(B, L, d)`` of histories to states ``at`` all places or at one, with padding, left of them,
 without influence: ``real`` is False there, ``(B, L)``. ``drop`` hides entries while the network learns.
 """
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool1d, pad, silu
 
 Drop = Callable[[Tensor], Tensor]
+ALL = slice(None)
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,12 +44,12 @@ class Network(nn.Module):
                 elif "norm" not in name:
                     weight.zero_()
 
-    def forward(self, histories: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A state for each place, ``(B, L, d)``, of histories ``(B, L)``; with a generator some entries are hidden."""
+    def forward(self, histories: Tensor, generator: torch.Generator | None = None, at: int | slice = ALL) -> Tensor:
+        """States of all places, ``(B, L, d)``, or of one, of histories ``(B, L)``; a generator hides some entries."""
         real = histories < self.items.num_embeddings - 1  # (B, L)
         drop = partial(_drop, share=self.dropout, generator=generator)
         x = drop(self.items(histories) * self.items.embedding_dim**0.5) * real[..., None]
-        return self.norm(self.middle(x, real, drop))
+        return self.norm(self.middle(x, real, drop, at))
 
     def score(self, states: Tensor, items: Tensor | None = None) -> Tensor:
         """Scores of all items, ``(N, n_items)``, or of some, ``(N, n)``, after states ``(N, d)``."""
@@ -58,18 +59,15 @@ class Network(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Gated recurrent units, one layer on the other."""
+    """Gated recurrent units, one layer on the other, without biases: over padding, which is 0, the state stays 0."""
 
     def __init__(self, factors: int, depth: int) -> None:
         super().__init__()
-        self.gru = nn.GRU(factors, factors, depth, batch_first=True)
+        self.gru = nn.GRU(factors, factors, depth, bias=False, batch_first=True)
 
-    def forward(self, x: Tensor, real: Tensor, drop: Drop) -> Tensor:
+    def forward(self, x: Tensor, real: Tensor, drop: Drop, at: int | slice = ALL) -> Tensor:
         """States, ``(B, L, d)``."""
-        places, padding = torch.arange(x.shape[1]), (~real).sum(1, keepdim=True)
-        ahead = (places + padding) % x.shape[1]  # padding goes behind, where a recurrent network has not been yet
-        states, _ = self.gru(x.take_along_dim(ahead[..., None], 1))
-        return drop(states.take_along_dim(((places - padding) % x.shape[1])[..., None], 1))
+        return drop(self.gru(x)[0][:, at])
 
 
 class Convolutions(nn.Module):
@@ -81,14 +79,14 @@ class Convolutions(nn.Module):
         self.along = nn.Linear(widest, down, bias=False)
         self.out = nn.Linear(filters * widest + down * factors, factors)
 
-    def forward(self, x: Tensor, real: Tensor, drop: Drop) -> Tensor:
+    def forward(self, x: Tensor, real: Tensor, drop: Drop, at: int | slice = ALL) -> Tensor:
         """States, ``(B, L, d)``."""
         widest = len(self.across)
         x = pad(x.mT, (widest - 1, 0))  # (B, d, widest - 1 + L)
         found = [max_pool1d(conv(x).relu(), widest - h, stride=1) for h, conv in enumerate(self.across)]
         weighed = self.along(x.unfold(2, widest, 1))  # (B, d, L, down)
         found.append(weighed.transpose(2, 3).flatten(1, 2))
-        return self.out(drop(torch.cat(found, dim=1).mT)).relu()
+        return self.out(drop(torch.cat(found, dim=1).mT[:, at])).relu()
 
 
 class Blocks(nn.Module):
@@ -107,12 +105,12 @@ class Blocks(nn.Module):
         allowed = torch.ones_like(itself).tril() if self.causal else torch.ones_like(itself)
         return real[:, None, :] & allowed | itself
 
-    def forward(self, x: Tensor, real: Tensor, drop: Drop) -> Tensor:
+    def forward(self, x: Tensor, real: Tensor, drop: Drop, at: int | slice = ALL) -> Tensor:
         """States, ``(B, L, d)``."""
         x, visible = x + self.places, self.visible(real)
         for block in self.blocks:
             x = block(x, visible, drop)
-        return x
+        return x[:, at]
 
 
 class Attention(nn.Module):

@@ -182,13 +182,14 @@ class _NextItem(_Reader):
         return rows[:, :-1], rows[:, 1:]
 
     def _scores(self, histories: Tensor) -> Tensor:
-        return self.network.score(self.network(histories)[:, -1])
+        return self.network.score(self.network(histories, at=-1))
 
 
 class GRU4Rec(_NextItem):
     """A recurrent network: one state, changed by each item in turn (Hidasi et al. 2016).
 
-    Here with the full softmax or sampled items in place of the paper's losses, and the same vectors before and after.
+    Here with the full softmax or sampled items in place of the paper's losses, the same vectors before and after, and
+    no biases in the gates.
     """
 
     _defaults: ClassVar = (1, 0.15, 4, 0.004)
