@@ -192,7 +192,7 @@ class GRU4Rec(_NextItem):
     no biases in the gates.
     """
 
-    _defaults: ClassVar = (1, 0.15, 4, 0.004)
+    _defaults: ClassVar = (1, 0.0, 4, 0.004)
 
     def _middle(self) -> nn.Module:
         return Recurrent(self.factors, self.depth)
