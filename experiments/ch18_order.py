@@ -1,6 +1,6 @@
 """Is order real, and what says so? Chapter 18 shows the tables.
 
-    python experiments/ch18_order.py            all parts: about two minutes
+    python experiments/ch18_order.py            all parts: about four minutes
     python experiments/ch18_order.py baskets    one part; the other tables stay
 
 All models have the settings that ``ch18_sequences.py`` chose.
@@ -8,7 +8,7 @@ All models have the settings that ``ch18_sequences.py`` chose.
 - ``histories``: the true last film stays the target, and what came before it is shuffled: all of it, or all but the
 film directly before; five draws (``results/ch18_histories.csv``).
 - ``time``: models learn from what came before a moment alone, and answer for users who came later: from all
-films of a user but her last, this one is the target (``results/ch18_time.csv``).
+films of a user but her last, this one is the target; networks with three seeds (``results/ch18_time.csv``).
 - ``baskets``: what a household of the Complete Journey buys next, of all kinds of product, by how often it bought
 a kind, the basket k before the last counting decay**k; decay 1 is plain frequency, 0 stands for popularity. Each
 household's last basket is the test, the one before it the validation (``results/ch18_baskets.csv``).
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _sequences import COUNTED, made, measured
-from _tables import movielens, write
+from _tables import SEEDS, movielens, write
 from scipy import sparse
 
 from course_utils.data import Interactions, MovieLens, load_complete_journey, splits
@@ -76,7 +76,7 @@ class Counts:
 
 
 def time(data: MovieLens, names: list[str]) -> None:
-    """Models of the past on users of the future, a row each."""
+    """Models of the past on users of the future, a row a model and seed."""
     ratings, item_ids = data.ratings, data.items.item_id
     moment = ratings.timestamp.quantile(LATE)
     past = Interactions.from_frame(ratings[ratings.timestamp < moment], item_ids=item_ids)
@@ -85,10 +85,11 @@ def time(data: MovieLens, names: list[str]) -> None:
     user_ids = np.sort(last.user_id.unique())
     history, test = (Interactions.from_frame(part, user_ids=user_ids, item_ids=item_ids) for part in (history, last))
     rows = []
-    for name in names or COUNTED:
-        model = Counts(past) if name == "popularity" else Folded(made(name).fit(past), history)
-        rows.append({"model": name, "seed": 0, **measured(model, history, test)})
-        print(*rows[-1].values(), flush=True)
+    for name in names or [*COUNTED, "SASRec", "GRU4Rec"]:
+        for seed in (0,) if name in COUNTED else SEEDS:
+            model = Counts(past) if name == "popularity" else Folded(made(name, seed).fit(past), history)
+            rows.append({"model": name, "seed": seed, **measured(model, history, test)})
+            print(*rows[-1].values(), flush=True)
     write("ch18_time", pd.DataFrame(rows), keys=["model", "seed"], keep_others=True)
 
 
