@@ -21,7 +21,6 @@ from typing import Self
 import numpy as np
 import pandas as pd
 import torch
-from _codes import made
 from _tables import SEEDS, movielens, write
 
 from course_utils.data import Interactions, MovieLens, load_movielens, splits
@@ -39,7 +38,6 @@ from course_utils.models.factorization_machines import ContextFM
 from course_utils.models.graph import GCNRecommender, LightGCN
 from course_utils.models.neighbors import EASE, ItemKNN, UserKNN
 from course_utils.models.neural_cf import NeuMF
-from course_utils.models.sequential import GRU4Rec, MarkovChain, SASRec
 from course_utils.models.two_tower import TwoTower
 
 
@@ -79,22 +77,6 @@ class Trained:
         return self.network.predict(users, items)
 
 
-class Codes:
-    """The model of chapter 19 with codes of the training matrix: made of the training part, then learned."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def fit(self, interactions: Interactions) -> Self:
-        """Make the codes, then train the network that writes them."""
-        self.network = made("training matrix", "k-means", movielens(), interactions, self.seed).fit(interactions)
-        return self
-
-    def score(self, users: torch.Tensor) -> torch.Tensor:
-        """Log probabilities of all items, ``(len(users), n_items)``."""
-        return self.network.score(users)
-
-
 # A model by its seed and settings; without settings it is what its chapter chose.
 TOP_N: dict[str, Callable[..., Recommender]] = {
     "random": lambda seed: Random(seed=seed),
@@ -116,12 +98,6 @@ TOP_N: dict[str, Callable[..., Recommender]] = {
     "Mult-VAE": lambda seed, **s: MultVAE(seed=seed, **s),
     "NeuMF": lambda seed, **s: Trained(NeuMF(USERS, ITEMS, 16, seed=seed), **BUDGET | s),
     "two-tower": lambda seed, **s: TwoTower(USERS, ITEMS, **descriptions(), seed=seed, **s),
-    "item kNN, decay": lambda seed, **s: ItemKNN(**{"k": 640, "decay": 0.8} | s),
-    "EASE, decay": lambda seed, **s: EASE(**{"decay": 0.9} | s),
-    "Markov": lambda seed, **s: MarkovChain(**s),
-    "GRU4Rec": lambda seed, **s: GRU4Rec(seed=seed, **s),
-    "SASRec": lambda seed, **s: SASRec(seed=seed, **s),
-    "semantic codes": lambda seed: Codes(seed),
 }
 RATINGS: dict[str, Callable[..., RatingModel]] = {
     "bias model": lambda seed, **s: BiasModel(**s),

@@ -44,7 +44,6 @@ def around(name: str, *values: float) -> list[Setting]:
 
 GRAPHS = ["LightGCN", "GCN"]
 NETWORKS = ["MF (embeddings)", "MF (BPR)", "LightGCN", "two-tower", "GCN", "Mult-DAE", "Mult-VAE", "NeuMF"]
-NETWORKS += ["GRU4Rec", "SASRec", "semantic codes"]
 LISTS: dict[str, list[Setting]] = {
     "random": [{}],
     "popularity": [{}],
@@ -57,9 +56,6 @@ LISTS: dict[str, list[Setting]] = {
     "EASE": around(PENALTY, 100, 200, 800, 1600),
     "hybrid": around("evidence", 1.25, 2.5, 10, 20),
     "implicit ALS": [*around(PENALTY, 20, 80), {"alpha": 0.625}, {"alpha": 2.5}],
-    "item kNN, decay": around("decay", 0.7, 0.9, 0.95, 0.98),
-    "EASE, decay": around("decay", 0.8, 0.95, 0.98, 0.99),
-    "Markov": around("decay", 0.6, 0.9, 0.95, 0.98),
     **{name: [{}] for name in NETWORKS},
 }
 STARS: dict[str, list[Setting]] = {
