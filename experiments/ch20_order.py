@@ -53,8 +53,8 @@ MODELS: dict[str, tuple[Callable[..., Recommender], list[dict]]] = {
         around("decay", 0.7, 0.9, 0.95, 0.98),
     ),
     "Markov": (lambda seed, **s: MarkovChain(**s), around("decay", 0.6, 0.9, 0.95, 0.98)),
-    "GRU4Rec": (lambda seed, **s: GRU4Rec(seed=seed, **s), [{}]),
-    "SASRec": (lambda seed, **s: SASRec(seed=seed, **s), [{}]),
+    "GRU4Rec": (lambda seed: GRU4Rec(dropout=0.3, lr=0.002, epochs=10, seed=seed), [{}]),
+    "SASRec": (lambda seed: SASRec(dropout=0.3, epochs=9, seed=seed), [{}]),
     "semantic codes": (lambda seed: Codes(seed), [{}]),
 }
 
