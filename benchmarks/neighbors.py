@@ -12,20 +12,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import product
+from types import SimpleNamespace
 
-from _timing import Row, compare, parser, peer, report, timed
+from _recbole import FOLDER, model
+from _timing import Row, compare, parser, peer, report, stopwatch, timed, turns
 
 # isort: split
 import numpy as np
 import pandas as pd
 import torch
+from _data import power_law
 from scipy import sparse
 
 from course_utils.data import Interactions, load_movielens, splits
 from course_utils.evaluation import measure_lists, recommend
 from course_utils.evaluation.metrics import rmse
 from course_utils.models.baselines import BiasModel
-from course_utils.models.neighbors import EASE, ItemKNN, UserKNN, similarities
+from course_utils.models.neighbors import EASE, ItemKNN, UserKNN
 
 Rows = dict[str, list[tuple[float, float]]]  # quality and seconds of each run, by model
 RATING_MODELS = {
@@ -61,7 +64,7 @@ def implicit_models() -> dict[str, Callable]:
 
         return {
             "implicit CosineRecommender(20)": lambda: theirs.CosineRecommender(K=20, num_threads=1),
-            "implicit TFIDFRecommender(20)": lambda: theirs.TFIDFRecommender(K=20, num_threads=1),
+            "implicit TFIDFRecommender(40)": lambda: theirs.TFIDFRecommender(K=40, num_threads=1),
         }
 
     return peer("implicit", load) or {}
@@ -131,16 +134,48 @@ def list_rows(repeats: int) -> Rows:
     return rows
 
 
-def scale_rows(repeats: int) -> Rows:
-    """Seconds for all item cosines of 20,000 users, 5,000 items and about 742,000 interactions."""
-    rng = np.random.default_rng(0)
-    share = 1 / np.arange(20, 5_020)
-    pairs = np.unique(rng.integers(0, 20_000, 765_000) * 5_000 + rng.choice(5_000, 765_000, p=share / share.sum()))
-    users, items = np.divmod(pairs, 5_000)
-    matrix = sparse.csr_array((np.ones(len(pairs)), (items, users)), shape=(5_000, 20_000))
-    return {
-        "similarities(matrix)": [(float(matrix.nnz), timed(lambda: similarities(matrix))[1]) for _ in range(repeats)]
-    }
+def growth_row(n_items: int, repeats: int) -> Row:
+    """ItemKNN's fit beside implicit's, for a catalogue whose table of similarities would not fit."""
+    users, items = power_law(20_000, n_items, 1_000_000)
+    frame = pd.DataFrame({"user_id": users, "item_id": items})
+    train = Interactions.from_frame(frame, user_ids=np.arange(20_000), item_ids=np.arange(n_items))
+    matrix, name = sparse.csr_matrix(train.csr()), "implicit TFIDFRecommender(40)"
+    sides = {"ItemKNN()": stopwatch(lambda: ItemKNN().fit(train))}
+    if theirs := implicit_models().get(name):
+        sides[name] = stopwatch(lambda: theirs().fit(matrix, False))
+    times = turns(sides, max(3, repeats), warm_up=False)
+    note = f"a table of all similarities would have {8 * n_items**2 / 1e9:.1f} GB"
+    return compare(times, f"fit, 20,000 x {n_items:,}, 1,000,000 entries", "ItemKNN()", name, note=note)
+
+
+class Config(dict):
+    """Settings as RecBole reads them: by name and as an attribute."""
+
+    def __getattr__(self, name: str) -> object:
+        """The setting of this name."""
+        return self[name]
+
+
+def ease_row(repeats: int) -> Row:
+    """EASE beside RecBole's, which computes in float32: fit and scores of all users, which agree."""
+    question, train = "EASE, fit and scores, MovieLens-100K", Interactions.from_frame(load_movielens().ratings)
+    theirs, users = peer("RecBole", lambda: model("EASE", FOLDER)), torch.arange(train.n_users)
+
+    def ours() -> torch.Tensor:
+        return EASE(400).fit(train).score(users)
+
+    sides = {"ours": stopwatch(ours)}
+    if theirs:
+        seen = sparse.csr_matrix(train.csr(binary=True))
+        data = SimpleNamespace(num=lambda name: seen.shape[name == "item"], inter_matrix=lambda form: seen)
+        config = Config(USER_ID_FIELD="user", ITEM_ID_FIELD="item", NEG_PREFIX="", device="cpu", reg_weight=400.0)
+
+        def fitted() -> torch.Tensor:
+            return theirs(config, data).full_sort_predict({"user": users}).view(train.n_users, -1)
+
+        torch.testing.assert_close(fitted().double(), ours(), rtol=0, atol=1e-3)
+        sides["RecBole"] = stopwatch(fitted)
+    return compare(turns(sides, max(3, repeats)), question, "ours", "RecBole")
 
 
 def show(title: str, measure: str, rows: Rows) -> None:
@@ -180,10 +215,12 @@ def main() -> None:
     show(f"Lists, random_split, seeds 0, 1, 2 x {options.repeats} turn(s), all positive", "NDCG@10", found)
     question = "fit and ten items a user, MovieLens-100K"
     rows += [
+        answer(question, "NDCG@10", found, "ItemKNN()", "implicit TFIDFRecommender(40)"),
         answer(question, "NDCG@10", found, "ItemKNN()", "implicit CosineRecommender(20)"),
         answer(question, "NDCG@10", found, "EASE()", "implicit CosineRecommender(20)"),
     ]
-    show("Scale: all item cosines of 20,000 users and 5,000 items", "entries", scale_rows(options.repeats))
+    rows.append(ease_row(options.repeats))
+    rows += [growth_row(n, options.repeats) for n in (10_000, 20_000)]
     report(rows)
 
 
