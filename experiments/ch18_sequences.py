@@ -15,8 +15,8 @@ counts, the tenth too.
 (in closed form) and among 100 drawn by popularity (``results/ch18_models.csv``). And each user's hits, means over the
 seeds, beside the seconds between the test film and the one before it (``results/ch18_users.csv``).
 - ``orders``: with the same settings, with the ties of one second shuffled, by item id, and with each user's whole
-history shuffled (``results/ch18_orders.csv``): models that count, five draws of an order. A network that is asked for
-by its name has two, each with a seed of its own.
+history shuffled (``results/ch18_orders.csv``). Five draws of an order for models that count; two for SASRec and
+GRU4Rec with the small budget, each with a seed of its own.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def orders(data: MovieLens, names: list[str]) -> None:
     """Models under other orders of the same ratings, a row a draw; a network has a seed a draw."""
     rows = []
     for order, draws in {"ties shuffled": 5, "ties by item id": 1, "history shuffled": 5}.items():
-        for name, draw in product(names or COUNTED, range(5)):
+        for name, draw in product(names or [*COUNTED, *SHOWN], range(5)):
             if draw < (2 if name in NEURAL else draws):
                 train, test = ordered(data, order, draw)
                 found = measured(made(name, draw).fit(train), train, test)
