@@ -336,6 +336,27 @@ def test_a_handout_has_each_slide_with_its_notes(chromium, tmp_path):
     assert handout.lay_out(page, deck) == ["slide 1: no notes"]
     assert page.locator(".handout").count() == 5
     assert page.locator(".said:not(:empty)").count() == 1, "the same notes are said once"
+    assert page.locator(".said .clock").inner_text() == "About 2 minutes. Ends at 4 of 8."
+
+
+GROWN = """[...document.querySelectorAll("table")].map(
+    (table) => (table.matches(".grown") ? parseInt(getComputedStyle(table).fontSize) : 0))"""
+
+
+def test_a_table_alone_grows_on_each_screen_and_keeps_its_lines(chromium, tmp_path):
+    small, large = (displayed("text/html", pd.DataFrame({"b": ["0.5"] * rows}).to_html()) for rows in (3, 8))
+    broad = displayed("text/html", pd.DataFrame([["+0.04 ± 0.02"] * 5]).to_html())
+    cells = [code("x", "slide", HIDE, each) for each in (small, large, broad)]
+    cells += [markdown("## A\n\nWords\n\n| a |\n|---|\n| b |", "slide"), code("x", "slide", small)]
+    page = chromium.new_page(viewport={"width": 1280, "height": 720})
+    slides.open_deck(page, deck_of(tmp_path, *cells))
+    alone, high, wide, *others = page.evaluate(GROWN)
+    assert (alone, others) == (38, [0, 0])
+    assert 26 <= wide < high < 38
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.wait_for_function("document.documentElement.style.getPropertyValue('--slide-w') === '1120px'")
+    assert page.evaluate(GROWN)[1] > high
+    assert 21 < page.evaluate(GROWN)[2] < wide
 
 
 @pytest.mark.parametrize("notebook", slides.chapters(), ids=lambda path: path.stem)
