@@ -14,7 +14,8 @@
   };
   apply();
 
-  // The one table of a slide without pictures and code: as large as fits, beside other words at most of their size.
+  // The one table of a slide without pictures and code: as large as fits, beside other words at most of their size, and
+  // somewhat smaller where no line breaks then.
   const growTables = () => {
     root.classList.add("typesetting");
     for (const body of document.querySelectorAll(".slide .body:not(:has(img, pre, .live, .columns))")) {
@@ -23,7 +24,7 @@
       table.classList.remove("grown");
       const given = parseFloat(getComputedStyle(table).fontSize);
       const words = [...body.querySelectorAll("p, li")].some((each) => !table.contains(each));
-      for (let size = words ? 30 : 38, fits = false; size > given && !fits; size--) {
+      for (let size = words ? 30 : 38, fits = false; size >= Math.min(given + 1, 26) && !fits; size--) {
         table.style.setProperty("--grown", `${size}px`);
         table.classList.add("grown");
         fits = table.offsetWidth <= body.clientWidth && body.scrollHeight <= body.clientHeight;
