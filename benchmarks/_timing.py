@@ -28,8 +28,8 @@ ROWS = "BENCH_ROWS"  # `make bench` names here the file that takes a script's ro
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-# script -> question -> "ours / theirs" -> the largest ratio that the book accepts
-GOALS: dict[str, dict[str, dict[str, float]]] = tomllib.loads(Path(__file__).with_name("goals.toml").read_text())
+# script -> question -> "ours / theirs" -> goal: the largest ratio that the book accepts, why: reason for more than 1
+GOALS: dict[str, dict[str, dict[str, dict]]] = tomllib.loads(Path(__file__).with_name("goals.toml").read_text())
 NONE = "–"  # in a table: there is no such number
 Clock = Callable[[], float]
 Times = dict[str, list[float]]  # seconds of each side, one a turn
@@ -60,11 +60,23 @@ class Row:
     note: str = ""
 
     @property
+    def sides(self) -> str:
+        """Numerator and denominator, as the tables name them."""
+        return f"{self.ours} / {self.theirs}"
+
+    @property
     def goal(self) -> float | None:
         """The ratio shall not be larger; None where ``goals.toml`` has no goal."""
-        sides = f"{self.ours} / {self.theirs}"
-        found = [questions[self.question].get(sides) for questions in GOALS.values() if self.question in questions]
-        return found[0] if found else None
+        return self._of_goals("goal")
+
+    @property
+    def why(self) -> str:
+        """Why the ratio may be above 1, or above its goal on some machine; empty where ``goals.toml`` has no reason."""
+        return self._of_goals("why") or ""
+
+    def _of_goals(self, name: str) -> float | str | None:
+        of_question = (asked for script in GOALS.values() for q, asked in script.items() if q == self.question)
+        return next(of_question, {}).get(self.sides, {}).get(name)
 
 
 def clock(threads: int = 1) -> Clock:
@@ -146,14 +158,14 @@ def table(rows: list[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    ratio, low, high = (_number(value) for value in (row.ratio, row.low, row.high))
+    ratio, low, high = (number(value) for value in (row.ratio, row.low, row.high))
     spread = NONE if row.ratio is None else f"{low} to {high}"
-    goal = NONE if row.goal is None else f"{row.goal:g}"
     note = "; ".join(part for part in (verdict(row), row.note) if part)
-    return f"{row.ours} / {row.theirs}", ratio, spread, goal, note
+    return row.sides, ratio, spread, NONE if row.goal is None else f"{row.goal:g}", note
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A ratio with three digits, as all tables print it."""
     return NONE if value is None else f"{value:.2f}" if value >= 0.995 else f"{value:.3f}"
 
 
@@ -161,26 +173,7 @@ def verdict(row: Row) -> str:
     """Whether the ratio, as the table prints it, is within the goal."""
     if row.goal is None or row.ratio is None:
         return ""
-    return "met" if float(_number(row.ratio)) <= row.goal else "missed"
-
-
-def read_table(text: str) -> list[Row]:
-    """The rows of such a table in a text, as far as the table says them."""
-    rows, question = [], ""
-    for line in text.partition(HEAD)[2].splitlines():
-        if not line.startswith("|"):
-            break
-        asked, *cells = line[2:-2].split(" | ")
-        question = asked.strip() or question
-        rows.append(_read(question, cells))
-    return rows
-
-
-def _read(question: str, cells: list[str]) -> Row:
-    sides, ratio, spread, _, note = cells  # the goal stands in goals.toml
-    numbers = [None if part == NONE else float(part) for part in (ratio, *spread.split(" to "))]
-    note = note.removeprefix("met").removeprefix("missed").removeprefix("; ")
-    return Row(question, *sides.split(" / "), *(numbers * 2)[:3], note=note)
+    return "met" if float(number(row.ratio)) <= row.goal else "missed"
 
 
 def report(rows: list[Row]) -> None:

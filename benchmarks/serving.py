@@ -46,7 +46,8 @@ def served(model: ImplicitALS, table: Table, *, index: bool):
     with tempfile.TemporaryDirectory() as folder:
         app = create_app(model, table, Store(Path(folder) / "feedback.sqlite"), index=index)
         door = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, **QUIET))
+        door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as course_utils.serving.run does
+        server = uvicorn.Server(uvicorn.Config(app, timeout_keep_alive=600, **QUIET))
         process = multiprocessing.get_context("fork").Process(target=server.run, args=([door],))
         process.start()
         connection = http.client.HTTPConnection("127.0.0.1", door.getsockname()[1], timeout=60)
@@ -56,10 +57,13 @@ def served(model: ImplicitALS, table: Table, *, index: bool):
             connection.request("POST", "/recommend", json.dumps(body), {"content-type": "application/json"})
             return json.loads(connection.getresponse().read())["items"]
 
-        yield ask
-        process.terminate()
-        process.join()
-        door.close()
+        try:
+            yield ask
+        finally:
+            connection.close()
+            process.terminate()
+            process.join()
+            door.close()
 
 
 def larger(model: ImplicitALS, table: Table, histories: Histories, *, random: bool) -> tuple:

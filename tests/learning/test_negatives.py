@@ -51,6 +51,16 @@ def test_never_a_positive_and_always_an_item(world, seed, power):
             assert set(items) <= set(np.flatnonzero(can_be_drawn[user]))
 
 
+@given(worlds(), st.integers(0, 1000))
+def test_the_table_of_unseen_items_and_the_search_give_the_same_draws(world, seed):
+    seen, users = world
+    users = [user for user in users if not seen[user].all()]
+    with pytest.MonkeyPatch.context() as patch:
+        looked = draw(placed(seen), codes(*users), 20, None, seed)
+        patch.setattr(negatives, "_FEW", 0)
+        assert torch.equal(draw(placed(seen), codes(*users), 20, None, seed), looked)
+
+
 SKEWED = np.zeros((40, 6), dtype=bool)  # counts 40, 20, 8, 4, 2, 0 less what the first three users skip
 for item, count in enumerate([40, 20, 8, 4, 2, 0]):
     SKEWED[:count, item] = True

@@ -1,11 +1,13 @@
-"""Time the book's code beside its peers, print one table, and write ``book/benchmarks.md``.
+"""Time the book's code beside its peers, print one table, and write ``book/benchmarks.md`` anew from all machines.
 
     python -m tools.project.bench                    # all scripts of benchmarks/, some minutes on a quiet machine
     python -m tools.project.bench als metrics        # these alone: prints their table and writes no page
     python -m tools.project.bench --repeats 1        # fewer turns than each script has by itself
+    python -m tools.project.bench --page             # measures nothing: the page from the records, after a new goal
 
-Each script runs in a process of its own and leaves its rows in ``_build/bench``. One that fails, or a peer that cannot
-be imported, is a line of the page. RecBole comes without the packages that it asks for, into ``_build/bench``.
+Each script runs in a process of its own and leaves its rows in ``_build/bench``. A full run is the record of its kind
+of machine, ``benchmarks/machines/*.json``; the page shows all records. A script that fails, or a peer that cannot be
+imported, is a line of the page. RecBole comes without the packages that it asks for, into ``_build/bench``.
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 
-from benchmarks._timing import ROWS, Row, read_table, table
+from benchmarks._timing import NONE, ROWS, Row, number, table, verdict
 from tools.project.run_all import ROOT, scripts
 
 PAGE = ROOT / "book" / "benchmarks.md"
+MACHINES = ROOT / "benchmarks" / "machines"
 OUTPUT = ROOT / "_build" / "bench"
 RECBOLE = "recbole==1.2.1"
 LIMIT = 1200  # seconds that one script may take
@@ -55,22 +59,23 @@ A **ratio** is our time over theirs: 0.5 means half the time, 2 means twice. It 
 the median over the turns and the range. The **goal** is the largest ratio that we accept; `benchmarks/goals.toml` holds
 all goals. Times on one thread are processor time, which leaves out the waiting for other programs.
 
-The numbers hold for one machine. Another has other caches and instructions: a gain from bfloat16, for one, needs a
-processor that multiplies matrices of bfloat16 (AVX-512 BF16 or AMX).
+A ratio holds for one kind of machine. Another has other caches and instructions: a gain from bfloat16, for one, needs
+a processor that multiplies matrices of bfloat16 (AVX-512 BF16 or AMX). So each kind has its column, with the code and
+the versions of its day. A ratio that is larger than its goal says so. One above 1 has its reason in the last column.
 """
-FACTS = "| what | value |"
 RATIOS = "<!-- ratios -->"  # the build draws them here: tools/book/ratios.py
 FOOT = """
 ## Make it again
 
-`make bench` measures all of it and rewrites this page. Let the machine do nothing else meanwhile. What each line
+`make bench` measures all of it, keeps the run as the record of its kind of machine in `benchmarks/machines`, and writes
+this page from all records. Let the machine do nothing else meanwhile. What each line
 measures, and how the sides were made comparable, stands at the head of its script in `benchmarks/`.
 """
 
 
 @dataclass
 class Results:
-    """What the page says.
+    """What one run says.
 
     Attributes:
         facts: name -> value, of the machine, the versions and the run.
@@ -82,26 +87,57 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
-
-# ---- the page ------------------------------------------------------------------------------------------------------
-
-
-def page(results: Results) -> str:
-    """The text of ``book/benchmarks.md``."""
-    facts = [f"| {name} | {value} |" for name, value in results.facts.items()]
-    parts = [HEAD, "## Ours beside theirs", "", RATIOS, "", table(results.rows), ""]
-    if results.failed:
-        parts += ["Not run:", "", *(f"- {line}" for line in results.failed), ""]
-    parts += ["## Where and when", "", FACTS, "|---|---|", *facts, FOOT]
-    return "\n".join(parts)
+    @property
+    def machine(self) -> str:
+        """The kind of machine: its processor and the newest of the instructions of interest that it has."""
+        having = re.findall(r"(\w+): yes", self.facts["Instructions"])
+        return ", ".join([re.sub(r"\(\w+\)|,.*| Processor.*", "", self.facts["Processor"]), *having[-1:]])
 
 
-def read_page(text: str) -> Results:
-    """What a page says: ``page(read_page(text)) == text`` for every page of this tool's making."""
-    ours, _, rest = text.partition(FACTS)
-    facts = re.findall(r"^\| (\S.*?) \| (.*) \|$", rest, re.MULTILINE)
-    failed = re.findall(r"^- (.*)$", ours.partition("\nNot run:\n")[2], re.MULTILINE)
-    return Results(dict(facts), read_table(ours), failed)
+# ---- the records and the page --------------------------------------------------------------------------------------
+
+
+def records(folder: Path = MACHINES) -> list[Results]:
+    """The last run of each kind of machine, the newest first."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    runs = [Results(each["facts"], [Row(**row) for row in each["rows"]], each["failed"]) for each in found]
+    return sorted(runs, key=lambda run: run.facts["Date"], reverse=True)
+
+
+def keep(run: Results, folder: Path = MACHINES) -> None:
+    """The run becomes the record of its kind of machine."""
+    name = re.sub(r"[^a-z0-9]+", "-", run.machine.lower()).strip("-")
+    (folder / f"{name}.json").write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
+
+
+def page(runs: list[Results]) -> str:
+    """The text of ``book/benchmarks.md``: a column for each run, the rows in the order of the first."""
+    machines = [run.machine for run in runs]
+    asked = {(row.question, row.sides): row for run in reversed(runs) for row in run.rows}
+    order = dict.fromkeys((row.question, row.sides) for run in runs for row in run.rows)
+    lines = [f"| question | ours / theirs | goal | {' | '.join(machines)} | note |", "|---" * (4 + len(runs)) + "|"]
+    for question, keys in groupby(order, key=lambda key: key[0]):
+        for place, key in enumerate(keys):
+            row = asked[key]
+            found = [next((r for r in run.rows if (r.question, r.sides) == key), None) for run in runs]
+            goal = NONE if row.goal is None else f"{row.goal:g}"
+            note = "; ".join(part for part in (row.note, row.why) if part)
+            cells = ["" if place else question, row.sides, goal, *map(_ratio, found), note]
+            lines.append(f"| {' | '.join(cells)} |")
+    names = dict.fromkeys(name for run in runs for name in run.facts)
+    facts = [f"| {name} | {' | '.join(run.facts.get(name, NONE) for run in runs)} |" for name in names]
+    parts = [HEAD, "## Ours beside theirs", "", RATIOS, "", *lines, ""]
+    if failed := [f"- {line}, on {run.machine}" for run in runs for line in run.failed]:
+        parts += ["Not run:", "", *failed, ""]
+    parts += ["## Where and when", "", f"| what | {' | '.join(machines)} |", "|---" * (1 + len(runs)) + "|"]
+    return "\n".join([*parts, *facts, FOOT])
+
+
+def _ratio(row: Row | None) -> str:
+    if row is None or row.ratio is None:
+        return NONE
+    missed = ", missed" if verdict(row) == "missed" else ""
+    return f"{number(row.ratio)} ({number(row.low)} to {number(row.high)}){missed}"
 
 
 # ---- the machine ---------------------------------------------------------------------------------------------------
@@ -201,8 +237,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="scripts of benchmarks/, without .py; all when left out")
     parser.add_argument("--repeats", type=int, help="turns of each comparison")
-    parser.add_argument("--output", type=Path, help=f"the page (default: {PAGE.relative_to(ROOT)}, all scripts only)")
+    parser.add_argument("--page", action="store_true", help="measure nothing, write the page from the records")
     options = parser.parse_args()
+    if options.page:
+        PAGE.write_text(page(records()), encoding="utf-8")
+        return 0
     found = {script.stem: script for script in scripts("benchmarks")}
     if unknown := sorted(set(options.names) - set(found)):
         raise SystemExit(f"unknown script(s) {unknown}; there are {list(found)}")
@@ -210,9 +249,10 @@ def main() -> int:
     results = measure(chosen, ["--repeats", str(options.repeats)] if options.repeats else [])
     print(f"\n== all\n\n{table(results.rows)}\n")
     print("\n".join([*results.failed, *(f"{name}: {value}" for name, value in results.facts.items())]))
-    if target := options.output or (None if options.names else PAGE):
-        target.write_text(page(results), encoding="utf-8")
-        print(f"\nwritten: {target}")
+    if not options.names:
+        keep(results)
+        PAGE.write_text(page(records()), encoding="utf-8")
+        print(f"\nwritten: {PAGE}")
     return bool(results.failed)
 
 

@@ -7,6 +7,7 @@ a training positive of the user, whatever its rating. :func:`hard` and :func:`se
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Generator, Tensor
@@ -20,7 +21,8 @@ def uniform(interactions: Interactions, users: Tensor, n: int, *, generator: Gen
     r"""Item codes ``(B, n)``, uniform over those that a user has not met, with replacement; chapters 6 and 11.
 
     As if drawing again on a collision (Rendle et al. 2009, section 5): with a user's items :math:`p_0 < p_1 < \dots`
-    the unseen item after r unseen ones is r plus the number of j with :math:`p_j - j \le r`, by a binary search.
+    the unseen item after r unseen ones is r plus the number of j with :math:`p_j - j \le r`, by a binary search, or by
+    a look into a table of all unseen items where that is small.
     """
     return _draw(interactions, users, n, _index(interactions, None), generator)
 
@@ -118,8 +120,10 @@ class _Index(NamedTuple):
     unseen: Tensor  # (n_users,), length that is left for a user
     lengths: Tensor  # (n_items,)
     ends: Tensor  # (n_items,), where each item's stretch ends
+    rest: Tensor | None  # all unseen items, user by user: a look instead of a search, where they are few enough
 
 
+_FEW = 2**23  # pairs of a user and an item, 32 MB
 _INDEXES: WeakKeyDictionary[Interactions, dict[float | None, _Index]] = WeakKeyDictionary()
 
 
@@ -141,7 +145,9 @@ def _index(interactions: Interactions, power: float | None) -> _Index:
         total = ends[-1]
         keys = owners * total + before - (passed[:-1] - passed[starts[owners]])
         unseen = total - (passed[starts[1:]] - passed[starts[:-1]])
-        memo[power] = _Index(met, starts, keys, passed, unseen, lengths, ends)
+        few = power is None and n_users * len(lengths) <= _FEW
+        rest = torch.from_numpy(np.nonzero(~met.toarray())[1].astype(np.int32)) if few else None
+        memo[power] = _Index(met, starts, keys, passed, unseen, lengths, ends, rest)
     return memo[power]
 
 
@@ -155,6 +161,8 @@ def _draw(interactions: Interactions, users: Tensor, n: int, index: _Index, gene
         raise InputError("users", got=got, expected="an unseen item for each")
     share = torch.rand(len(users), n, dtype=torch.float64, generator=generator, device=generator.device)
     point = (share * index.unseen[users, None]).long()  # (B, n), on what is left of the line
+    if index.rest is not None:
+        return index.rest[(users * len(index.ends) - index.starts[users])[:, None] + point].long()
     place = torch.searchsorted(index.keys, users[:, None] * index.ends[-1] + point, right=True)
     return point + index.passed[place] - index.passed[index.starts[users], None]
 
