@@ -112,7 +112,7 @@ def deck_line(source: Path, number: int, root: str) -> str:
     line = f"*Deck:* {len(slides)} slides, {noted} with speaker notes, {held}; about {length} minutes."
     if (source / "_build/slides" / f"{notebook.stem}.html").exists():
         label = f"Deck of chapter {number}: open it"
-        line += f' <a href="{root}slides/{notebook.stem}.html" aria-label="{label}">Open it</a>.'
+        line += f' <a href="{root}slides/{notebook.stem}.html" aria-label="{label}">Open it.</a>'
     return line
 
 
