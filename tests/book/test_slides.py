@@ -86,7 +86,7 @@ def test_notes_come_from_the_key_and_from_notes_cells(tmp_path):
     first, second = contents(tmp_path, *noted, *more)
     assert first.aside["class"] == ["notes"]
     said = [paragraph.decode_contents() for paragraph in first.aside.find_all("p")]
-    assert said == ["Ask <em>first</em>.", "Then wait.", "Third."]
+    assert said == ["Ask <em>first</em>.", "Then wait.", "Third.", "About 2 minutes. Ends at 4 of 6."]
     assert second.aside is None
     assert "Then wait." not in first.select_one(".slide").text
 
@@ -132,7 +132,7 @@ def test_a_question_has_its_slide_and_its_answer_the_next(tmp_path):
     assert kinds(page)[1] == "question", "below a table, too"
     assert [part.text for part in page.select("td, .block > p")] == ["−2 of 5\xa0%", "How many have it in $-1$?"]
     assert "fragment" not in outcome.select_one(".block")["class"]
-    assert question.aside.text.split() == outcome.aside.text.split() == ["Wait.", "Six."]
+    assert question.aside.text == outcome.aside.text == "Wait.\nSix.\nAbout 2 minutes. Ends at 4 of 6."
 
 
 def test_columns(tmp_path):
