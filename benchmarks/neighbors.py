@@ -21,13 +21,14 @@ from _timing import Row, compare, parser, peer, report, stopwatch, timed, turns
 import numpy as np
 import pandas as pd
 import torch
+from _data import power_law
 from scipy import sparse
 
 from course_utils.data import Interactions, load_movielens, splits
 from course_utils.evaluation import measure_lists, recommend
 from course_utils.evaluation.metrics import rmse
 from course_utils.models.baselines import BiasModel
-from course_utils.models.neighbors import EASE, ItemKNN, UserKNN, similarities
+from course_utils.models.neighbors import EASE, ItemKNN, UserKNN
 
 Rows = dict[str, list[tuple[float, float]]]  # quality and seconds of each run, by model
 RATING_MODELS = {
@@ -133,16 +134,18 @@ def list_rows(repeats: int) -> Rows:
     return rows
 
 
-def scale_rows(repeats: int) -> Rows:
-    """Seconds for all item cosines of 20,000 users, 5,000 items and about 742,000 interactions."""
-    rng = np.random.default_rng(0)
-    share = 1 / np.arange(20, 5_020)
-    pairs = np.unique(rng.integers(0, 20_000, 765_000) * 5_000 + rng.choice(5_000, 765_000, p=share / share.sum()))
-    users, items = np.divmod(pairs, 5_000)
-    matrix = sparse.csr_array((np.ones(len(pairs)), (items, users)), shape=(5_000, 20_000))
-    return {
-        "similarities(matrix)": [(float(matrix.nnz), timed(lambda: similarities(matrix))[1]) for _ in range(repeats)]
-    }
+def growth_row(n_items: int, repeats: int) -> Row:
+    """ItemKNN's fit beside implicit's, for a catalogue whose table of similarities would not fit."""
+    users, items = power_law(20_000, n_items, 1_000_000)
+    frame = pd.DataFrame({"user_id": users, "item_id": items})
+    train = Interactions.from_frame(frame, user_ids=np.arange(20_000), item_ids=np.arange(n_items))
+    matrix, name = sparse.csr_matrix(train.csr()), "implicit TFIDFRecommender(40)"
+    sides = {"ItemKNN()": stopwatch(lambda: ItemKNN().fit(train))}
+    if theirs := implicit_models().get(name):
+        sides[name] = stopwatch(lambda: theirs().fit(matrix, False))
+    times = turns(sides, max(3, repeats), warm_up=False)
+    note = f"a table of all similarities would have {8 * n_items**2 / 1e9:.1f} GB"
+    return compare(times, f"fit, 20,000 x {n_items:,}, 1,000,000 entries", "ItemKNN()", name, note=note)
 
 
 class Config(dict):
@@ -217,7 +220,7 @@ def main() -> None:
         answer(question, "NDCG@10", found, "EASE()", "implicit CosineRecommender(20)"),
     ]
     rows.append(ease_row(options.repeats))
-    show("Scale: all item cosines of 20,000 users and 5,000 items", "entries", scale_rows(options.repeats))
+    rows += [growth_row(n, options.repeats) for n in (10_000, 20_000)]
     report(rows)
 
 

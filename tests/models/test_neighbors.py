@@ -201,20 +201,29 @@ class TestEdges:
         assert (model.score([0])[:, 2] == 0).all()
 
     @both
-    def test_answers_do_not_depend_on_the_chunk(self, cls, training, monkeypatch):
-        model = cls(5).fit(training)
-        predicted = model.predict(training.users, training.items)
-        monkeypatch.setattr(neighbors, "_CHUNK", 1)
-        assert torch.equal(model.predict(training.users, training.items), predicted)
+    @pytest.mark.parametrize("common", [False, True])
+    def test_answers_do_not_depend_on_the_block_and_no_block_is_larger(self, cls, common, training, monkeypatch):
+        def answers():
+            model = cls(5, common=common).fit(training)
+            return model.predict(training.users, training.items), model.score(range(5)), model._nearest.toarray()
+
+        whole, rows, similar = answers(), [], neighbors._similar
+        monkeypatch.setattr(neighbors, "_CHUNK", 180)  # three rows of sixty users, four of forty items
+        monkeypatch.setattr(neighbors, "_similar", lambda *a: rows.append(len(a[4])) or similar(*a))
+        assert all(map(np.array_equal, answers(), whole))
+        assert max(rows) == (4 if cls is ItemKNN else 3)
 
 
-@pytest.mark.parametrize(("make", "size"), [(ItemKNN, "1,600.0 GB"), (UserKNN, "0.4 GB"), (EASE, "960.0 GB")])
-def test_a_table_larger_than_the_free_memory_is_refused(make, size, monkeypatch):
+def test_a_table_larger_than_the_free_memory_is_refused(monkeypatch):
     assert neighbors._free_memory() > 1e6  # of this machine
     monkeypatch.setattr(neighbors, "_free_memory", lambda: 0.3e9)
-    with pytest.raises(InputError, match=f"^interactions: .* {size} beside 0.3 GB .*ImplicitALS"):
-        make().fit(coded([(0, 0, 5)], 3000, 200_000))
-    assert make().fit(interactions(HAND)).score([0]).shape == (1, 4)
+    wide, knn = coded([(0, 0, 5)], 3000, 200_000), ItemKNN()
+    with pytest.raises(InputError, match=r"^interactions: .* 960.0 GB beside 0.3 GB .*ImplicitALS"):
+        EASE().fit(wide)
+    knn._prepared = neighbors._prepared(wide.csr().T, "cosine")  # its fit and its answers need a block alone
+    with pytest.raises(InputError, match=r"^interactions: .* 1,600.0 GB beside 0.3 GB .*ImplicitALS"):
+        _ = knn.similarities
+    assert EASE().fit(interactions(HAND)).score([0]).shape == (1, 4)
 
 
 test_refusals = refusals(

@@ -39,25 +39,7 @@ def similarities(matrix: Matrix, kind: str = "cosine", shrinkage: float = 0.0, *
     """
     check_choice(_KINDS, similarity=kind)
     check_range("0 or more", shrinkage=shrinkage)
-    x, ones, noise = _prepared(matrix, kind)
-    n = (ones @ ones.T).toarray() if shrinkage > 0 or common or kind == "jaccard" else None
-    if kind == "jaccard":
-        dot, norm = n.copy(), n.diagonal()[:, None] + n.diagonal() - n
-    else:
-        dot = (x @ x.T).toarray()
-        square, noise = dot.diagonal()[:, None], noise[:, None]
-        if common:
-            square = (x.multiply(x) @ ones.T).toarray()  # of the row, over the columns of the other
-            if kind == "pearson":
-                total = (x @ ones.T).toarray()
-                dot -= total * total.T / np.maximum(n, 1)
-                square -= total**2 / np.maximum(n, 1)
-        root = np.sqrt(np.where(square > noise, square, 0))
-        norm = root * root.T
-    s = np.divide(dot, norm, out=np.zeros_like(dot), where=norm > 0)
-    if shrinkage > 0:
-        s *= n / (n + shrinkage)
-    return torch.from_numpy(s).clamp_(-1, 1).to(torch.get_default_dtype())
+    return _similar(_prepared(matrix, kind), kind, shrinkage, common)
 
 
 def weighted_average(weights: Tensor, values: Tensor, k: int | None = None, damping: float = 0.0) -> Tensor:
@@ -84,7 +66,6 @@ class ItemKNN(Described):
     best, for lists ``k=300``.
 
     Attributes:
-        similarities: ``(n_items, n_items)``, 0 to 1, diagonal 0.
         biases: the ``BiasModel`` that ratings are compared with.
     """
 
@@ -108,13 +89,12 @@ class ItemKNN(Described):
             raise InputError("decay", got=decay, expected="1, or ItemKNN: no item of the user is a neighbour here")
         self.k, self.similarity, self.shrinkage = k, similarity, shrinkage
         self.damping, self.common, self.decay = damping, common, decay
-        self.similarities: Tensor | None = None
+        self._prepared: tuple | None = None
 
     def fit(self, interactions: Interactions) -> Self:
-        """Compute all similarities, and the biases that :meth:`predict` starts from."""
+        """Find the nearest of each, a block of rows of the table at a time, and the biases that ``predict`` needs."""
         check_sizes(interactions)
         n = interactions.n_items if self._neighbours_are_items else interactions.n_users
-        _check_memory(n, 8 if self.common else 5)
         self.biases = BiasModel().fit(interactions)
         known = self.biases.predict(interactions.users, interactions.items)
         left = replace(interactions, ratings=interactions.ratings - known)
@@ -124,30 +104,48 @@ class ItemKNN(Described):
             for x in (interactions.csr(), left.csr(), interactions.csr(binary=True))
         )
         self._weights = self._seen if self.decay == 1 else interactions.csr(binary=True, decay=self.decay)
-        s = similarities(ratings.T, self.similarity, self.shrinkage, common=self.common)
-        self.similarities = s.fill_diagonal_(0).clamp_(min=0)
-        best, nearest = s.topk(min(self.k, len(s)), dim=1)
-        rows = np.repeat(np.arange(len(s)), best.shape[1])
-        self._nearest = sparse.csr_array((best.numpy().ravel(), (rows, nearest.numpy().ravel())), s.shape)
+        self._prepared = _prepared(ratings.T, self.similarity)
+        k, parts = min(self.k, n), torch.arange(n).split(max(1, _CHUNK // n))
+        best, nearest = zip(*(self._rows(part).topk(k, dim=1) for part in parts), strict=True)
+        places = np.arange(0, n * k + 1, k)
+        self._nearest = sparse.csr_array(
+            (torch.cat(best).numpy().ravel(), torch.cat(nearest).numpy().ravel(), places), (n, n)
+        )
+        self._nearest.sort_indices()
         return self
+
+    def _rows(self, targets: Tensor) -> Tensor:
+        s = _similar(self._prepared, self.similarity, self.shrinkage, self.common, targets.numpy())
+        s[torch.arange(len(targets)), targets] = 0
+        return s.clamp_(min=0)
+
+    @property
+    def similarities(self) -> Tensor:
+        """All of them, ``(n_items, n_items)``, 0 to 1, diagonal 0: computed anew, for only the nearest are kept."""
+        if self._prepared is None:
+            raise NotFittedError(self)
+        n = len(self._prepared[2])
+        _check_memory(n, 8 if self.common else 5)
+        return self._rows(torch.arange(n))
 
     def predict(self, users: Codes, items: Codes) -> Tensor:
         """Bias model plus the damped average of what it left of the neighbours' ratings, ``(n,)``, not clipped."""
-        if self.similarities is None:
+        if self._prepared is None:
             raise NotFittedError(self)
         pair = check_pairs(users, items, len(self.biases.user_bias), len(self.biases.item_bias))
         predicted = self.biases.predict(*pair)
         rows, targets = pair if self._neighbours_are_items else pair[::-1]
-        for part in torch.arange(len(predicted)).split(max(1, _CHUNK // len(self.similarities))):
+        for part in targets.argsort(stable=True).split(max(1, _CHUNK // len(self._prepared[2]))):
             own, tables = rows[part].numpy(), (self._seen, self._residuals)
             seen, left = (torch.from_numpy(x[own].toarray()) for x in tables)
-            weights = self.similarities[targets[part]] * seen
+            some, places = targets[part].unique(return_inverse=True)  # few, as targets are in order
+            weights = self._rows(some)[places] * seen
             predicted[part] += weighted_average(weights, left, self.k, self.damping).to(predicted.dtype)
         return predicted
 
     def score(self, users: Codes) -> Tensor:
         """Sums of similarities, for lists, ``(len(users), n_items)``, at least 0; zeros where nothing is known."""
-        if self.similarities is None:
+        if self._prepared is None:
             raise NotFittedError(self)
         rows = check_codes(users, len(self.biases.user_bias), "users").numpy()
         own, weights = self._weights, self._nearest
@@ -157,9 +155,9 @@ class ItemKNN(Described):
 
     def fold_in(self, history: Interactions) -> Tensor:
         """Scores for new users: sums of similarities to their items, ``(history.n_users, n_items)``."""
-        if self.similarities is None:
+        if self._prepared is None:
             raise NotFittedError(self)
-        check_sizes(history, None, len(self.similarities))
+        check_sizes(history, None, len(self._prepared[2]))
         scores = (history.csr(binary=True, decay=self.decay) @ self._nearest.T).toarray()
         return torch.from_numpy(scores).to(torch.get_default_dtype())
 
@@ -239,6 +237,32 @@ def _prepared(matrix: Matrix, kind: str) -> tuple[sparse.csr_array, sparse.csr_a
         values = values - means[code]
     x, ones = (sparse.csr_array((data, (row, column)), (n, m)) for data in (values, np.ones(len(values))))
     return x, ones, noise
+
+
+def _similar(
+    prepared: tuple, kind: str, shrinkage: float, common: bool, rows: np.ndarray | slice = slice(None)
+) -> Tensor:
+    """Rows of the table of similarities, ``(len(rows), n)``, of a matrix that :func:`_prepared` has made ready."""
+    x, ones, noise = prepared
+    own, marks = x[rows], ones[rows]
+    n = (marks @ ones.T).toarray() if shrinkage > 0 or common or kind == "jaccard" else None
+    if kind == "jaccard":
+        count = ones.multiply(ones).sum(axis=1)
+        dot, norm = n.copy(), count[rows][:, None] + count - n
+    else:
+        square = np.bincount(np.arange(len(noise)).repeat(np.diff(x.indptr)), x.data**2, len(noise))
+        dot = (own @ x.T).toarray()
+        mine, theirs = square[rows][:, None], square
+        if common:  # over the columns of the other
+            mine, theirs = (own.multiply(own) @ ones.T).toarray(), (marks @ x.multiply(x).T).toarray()
+            if kind == "pearson":
+                total, other, size = (own @ ones.T).toarray(), (marks @ x.T).toarray(), np.maximum(n, 1)
+                dot, mine, theirs = dot - total * other / size, mine - total**2 / size, theirs - other**2 / size
+        norm = np.sqrt(np.where(mine > noise[rows][:, None], mine, 0)) * np.sqrt(np.where(theirs > noise, theirs, 0))
+    s = np.divide(dot, norm, out=np.zeros_like(dot), where=norm > 0)
+    if shrinkage > 0:
+        s *= n / (n + shrinkage)
+    return torch.from_numpy(s).clamp_(-1, 1).to(torch.get_default_dtype())
 
 
 def _check_memory(n: int, tables: int) -> None:
