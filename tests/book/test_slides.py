@@ -86,7 +86,7 @@ def test_notes_come_from_the_key_and_from_notes_cells(tmp_path):
     first, second = contents(tmp_path, *noted, *more)
     assert first.aside["class"] == ["notes"]
     said = [paragraph.decode_contents() for paragraph in first.aside.find_all("p")]
-    assert said == ["Ask <em>first</em>.", "Then wait.", "Third."]
+    assert said == ["Ask <em>first</em>.", "Then wait.", "Third.", "About 2 minutes. Ends at 4 of 6."]
     assert second.aside is None
     assert "Then wait." not in first.select_one(".slide").text
 
@@ -132,7 +132,7 @@ def test_a_question_has_its_slide_and_its_answer_the_next(tmp_path):
     assert kinds(page)[1] == "question", "below a table, too"
     assert [part.text for part in page.select("td, .block > p")] == ["−2 of 5\xa0%", "How many have it in $-1$?"]
     assert "fragment" not in outcome.select_one(".block")["class"]
-    assert question.aside.text.split() == outcome.aside.text.split() == ["Wait.", "Six."]
+    assert question.aside.text == outcome.aside.text == "Wait.\nSix.\nAbout 2 minutes. Ends at 4 of 6."
 
 
 def test_columns(tmp_path):
@@ -336,6 +336,27 @@ def test_a_handout_has_each_slide_with_its_notes(chromium, tmp_path):
     assert handout.lay_out(page, deck) == ["slide 1: no notes"]
     assert page.locator(".handout").count() == 5
     assert page.locator(".said:not(:empty)").count() == 1, "the same notes are said once"
+    assert page.locator(".said .clock").inner_text() == "About 2 minutes. Ends at 4 of 8."
+
+
+GROWN = """[...document.querySelectorAll("table")].map(
+    (table) => (table.matches(".grown") ? parseInt(getComputedStyle(table).fontSize) : 0))"""
+
+
+def test_a_table_alone_grows_on_each_screen_and_keeps_its_lines(chromium, tmp_path):
+    small, large = (displayed("text/html", pd.DataFrame({"b": ["0.5"] * rows}).to_html()) for rows in (3, 8))
+    broad = displayed("text/html", pd.DataFrame([["+0.04 ± 0.02"] * 5]).to_html())
+    cells = [code("x", "slide", HIDE, each) for each in (small, large, broad)]
+    cells += [markdown("## A\n\nWords\n\n| a |\n|---|\n| b |", "slide"), code("x", "slide", small)]
+    page = chromium.new_page(viewport={"width": 1280, "height": 720})
+    slides.open_deck(page, deck_of(tmp_path, *cells))
+    alone, high, wide, beside, code_too = page.evaluate(GROWN)
+    assert (alone, beside, code_too) == (38, 30, 0)
+    assert 26 <= wide < high < 38
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.wait_for_function("document.documentElement.style.getPropertyValue('--slide-w') === '1120px'")
+    assert page.evaluate(GROWN)[1] > high
+    assert 21 < page.evaluate(GROWN)[2] < wide
 
 
 @pytest.mark.parametrize("notebook", slides.chapters(), ids=lambda path: path.stem)

@@ -1,5 +1,7 @@
 """The service says what the notebook says, and why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -169,6 +171,11 @@ def test_a_table_of_clicks_with_ids_of_text(tmp_path):
     said = service.ask("/recommend", {"history": [{"item": "milk", "rating": 4}], "k": 2})
     assert said == {"detail": "history.0.rating: Input should be less than or equal to 1"}
     service.stop()
+    counts = replace(table, ratings=table.ratings.assign(rating=[1.0, 1, 90, 1, 2, 1]))  # plays are no stars
+    counting = Service(create_app(EASE(1.0).fit(counts.interactions()), counts, Store(tmp_path / "plays.sqlite")))
+    assert counting.ask("/health")["choices"] == [1.0]
+    assert counting.ask("/recommend", {"history": [{"item": "milk", "rating": 40}], "k": 1})["items"]
+    counting.stop()
 
 
 def test_the_index_finds_what_scoring_all_finds(films):

@@ -38,7 +38,7 @@ REFUSED = [
     ("/recommend", {"history": [ONE], "k": 0}, "k: Input should be greater than or equal to 1"),
     ("/recommend", {"history": [ONE], "k": 13}, "k: got 13, expected a whole number in 1..12"),
     ("/recommend", {}, "history: Field required"),
-    ("/recommend", [1], "request: Input should be a valid dictionary"),
+    ("/recommend", [1], "request, JSON sent as content-type application/json: Input should be a valid dictionary"),
     ("/feedback", SAID | {"item": 99}, "item: got 99"),
     ("/feedback", SAID | {"person": "a b"}, "person: String should match"),
     ("/feedback", SAID | {"rating": 0}, "rating: Input should be greater"),

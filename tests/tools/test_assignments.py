@@ -185,10 +185,8 @@ def test_a_folder_of_submissions_becomes_a_table(built, tmp_path, monkeypatch, c
     hand_in("cem_1003", student, 1003)
     hand_in("dia_1004", solution, 1005, "return x / 3", "while True: pass")
     (tmp_path / "eve_1006.ipynb").write_text("{ not a notebook")
-    short = grade.run
-    monkeypatch.setattr(
-        grade, "run", lambda file, zipped, seconds: short(file, zipped, 10 if "dia" in file.name else seconds)
-    )
+    run, less = grade.run, {"dia_1004.ipynb": (10, 3600)}
+    monkeypatch.setattr(grade, "run", lambda file, zipped, *most: run(file, zipped, *less.get(file.name, most)))
     rows = grade.table(tmp_path, due=datetime(2020, 1, 1))
     grade.write(rows, tmp_path / "grades.csv")
     with (tmp_path / "grades.csv").open() as file:
@@ -200,8 +198,27 @@ def test_a_folder_of_submissions_becomes_a_table(built, tmp_path, monkeypatch, c
     ]
     assert {row["assignment"] for row in table.values()} == {"77", ""}
     assert table["ada"]["note"].startswith("late: ")
-    assert table["dia"]["note"].startswith("ran for more than 10 seconds; the number in it is not in the file's name")
+    assert table["dia"]["note"].startswith(
+        "computed for more than 10 seconds; the number in it is not in the file's name"
+    )
     assert table["eve"]["note"].startswith("cannot be read")
+
+
+LOOP = "import subprocess as s, sys; s.run([sys.executable, '-c', 'while 1: pass'], start_new_session=True)"
+WAIT = "import time; time.sleep({})"
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "wall", "note"),
+    [
+        (LOOP, 1, 600, "computed for more than 1 seconds"),
+        (WAIT.format(99), 600, 1, "ran for more than 1 seconds"),
+        (WAIT.format(3), 2, 600, "cannot be graded: no result"),  # as on a busy machine: it ends by itself
+    ],
+)
+def test_what_counts_is_the_time_that_a_submission_computes(monkeypatch, tmp_path, code, seconds, wall, note):
+    monkeypatch.setattr(grade, "ONE", code)
+    assert grade.run(tmp_path / "a.ipynb", tmp_path / "b.zip", seconds, wall) == ({}, note)
 
 
 def test_a_number_is_read_and_held_against_the_files_name(built, tmp_path, monkeypatch):

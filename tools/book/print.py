@@ -38,7 +38,8 @@ LEFT_OUT = {"book/decks", "book/live_figures"}  # links to decks, and figures th
 FRONT = "About this book"  # the title of the first page; the book's own stands on the cover
 SCAFFOLD = {FIGURE, SAID, CHECK}  # folded code that a printed book does without
 DROPPED = (
-    "script, style, svg, button, .headerlink, .start, .letters, #the-chapters > :not(h2, .map), figure:has(.ratios)"
+    "script, style, svg, button, .headerlink, .start, .letters, #the-chapters > :not(h2, .map), figure:has(.ratios),"
+    " a[aria-label^='Deck of chapter']"
 )
 LINES = ("lead", "glance", "guess", "outcome")  # paragraphs that print.typ sets in their own way
 NUMBER = re.compile(r"(?!.*[A-Za-z]{3})[-+−±<]?[\d.]|nan$|-?inf$")  # as assets/book.js has it

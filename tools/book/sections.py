@@ -4,7 +4,7 @@
 
 - ``§3.3`` becomes a link to section 3.3, ``§3`` one to chapter 3; a number that no notebook has is a warning, but a
   planned chapter that is not written yet is named without a link.
-- ``<!-- deck 3 -->`` becomes the deck of chapter 3 with its number of slides.
+- ``<!-- deck 3 -->`` becomes the deck of chapter 3 with its number of slides and minutes.
 - ``<!-- exercises -->`` becomes a table of all exercises with their solutions.
 - ``<!-- needs -->`` becomes a table of what each chapter builds on, from ``book/parts.yml``.
 """
@@ -21,6 +21,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from tools.slides.clock import times
 from tools.slides.deck import read_deck
 
 SECTION_SIGN = re.compile(r"§(\d+(?:\.\d+)?)")
@@ -103,14 +104,15 @@ def deck_line(source: Path, number: int, root: str) -> str:
     notebook = find_chapters(source).get(number)
     if notebook is None:
         return "*Deck:* to come."
-    slides = read_deck(source / notebook).slides
+    deck = read_deck(source / notebook)
+    slides, length = deck.slides, times(deck)[-1].ends
     steps = sum(block.fragment for slide in slides for block in slide.blocks)
     noted = sum(bool(slide.notes) for slide in slides)
     held = f"{steps} step{'' if steps == 1 else 's'} held back"
-    line = f"*Deck:* {len(slides)} slides, {noted} with speaker notes, {held}."
+    line = f"*Deck:* {len(slides)} slides, {noted} with speaker notes, {held}; about {length} minutes."
     if (source / "_build/slides" / f"{notebook.stem}.html").exists():
         label = f"Deck of chapter {number}: open it"
-        line += f' <a href="{root}slides/{notebook.stem}.html" aria-label="{label}">Open it</a>.'
+        line += f' <a href="{root}slides/{notebook.stem}.html" aria-label="{label}">Open it.</a>'
     return line
 
 

@@ -38,6 +38,11 @@ def set_signs(soup: Tag) -> None:
             string.replace_with(BeautifulSoup("".join(parts), "html.parser"))
 
 
+def text_of(tag: Tag) -> str:
+    """The text of an element, with single spaces."""
+    return " ".join(tag.get_text().split())
+
+
 def dress(table: Tag) -> None:
     """Make of a table of pandas one of the book."""
     merge_head(table)
@@ -52,7 +57,7 @@ def merge_head(table: Tag) -> None:
     if len(rows) < 2:
         return
     above, below = rows[-2].find_all("th"), rows[-1].find_all("th")
-    pairs = [(a.get_text(strip=True), b.get_text(strip=True)) for a, b in zip(above, below, strict=False)]
+    pairs = [(text_of(a), text_of(b)) for a, b in zip(above, below, strict=False)]
     clash = any(a and b for a, b in pairs[1:]) or any(int(cell.get("colspan", 1)) > 1 for cell in above)
     if len(above) != len(below) or clash:
         return
@@ -64,9 +69,9 @@ def merge_head(table: Tag) -> None:
 def name_measures(table: Tag) -> None:
     """Write measures and models as prose does: ``ndcg@10`` becomes NDCG@10, ``p_value`` p value, ``ease`` EASE."""
     for head in table.find_all("th"):
-        if re.match(r"ease\b", text := head.get_text(strip=True)):
+        if re.match(r"ease\b", text := text_of(head)):
             head.string = f"EASE{text[4:]}"
-        parts = head.get_text(strip=True).split(" \\ ")
+        parts = text_of(head).split(" \\ ")
         found = [CODED.fullmatch(part) for part in parts]
         if any(found):
             named = (hit and NAMES[hit[1]] + (hit[2] or "") for hit in found)

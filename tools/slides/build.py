@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "_build" / "slides"
 SCREENS = {"16x9": (1280, 720), "4x3": (960, 720)}
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+PATIENCE = 600_000  # milliseconds: a busy machine is slow, and no reason to give up
 
 
 def chapters() -> list[Path]:
@@ -60,7 +61,7 @@ def browser(flags: Sequence[str] = FLAGS) -> Iterator[Any]:
     if path is None:
         raise SystemExit("PDF and pictures need Chromium: apt-get install chromium")
     with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=list(flags))
+        chromium = driver.chromium.launch(executable_path=path, args=list(flags), timeout=PATIENCE)
         try:
             yield chromium
         finally:
@@ -69,7 +70,7 @@ def browser(flags: Sequence[str] = FLAGS) -> Iterator[Any]:
 
 def open_deck(page: Any, deck: Path, query: str = "") -> None:
     """Open a deck and wait until its maths and its slides are drawn."""
-    page.set_default_timeout(180_000)  # a busy machine is slow, and no reason to give up
+    page.set_default_timeout(PATIENCE)
     page.goto(deck.resolve().as_uri() + query)
     page.wait_for_selector("html[data-ready=true]", state="attached")
 

@@ -188,7 +188,9 @@ def _widest(table: Tag, measure: Callable[[str], int]) -> list[int]:
 
 
 def _mark_words(table: Tag) -> None:
-    """Give the cells of a column without any number, its heading included, the class ``words``."""
+    """Give the class ``words`` to a column without any number, its heading included, and to the heads of names."""
+    for head in table.select("thead tr:last-child > th")[: len(table.select("tbody tr:first-child > th"))]:
+        head["class"] = "words"
     rows = [row.find_all("td") for row in table.tbody.find_all("tr")] if table.tbody else []
     for place, column in enumerate(zip(*rows, strict=False)):
         texts = list(filter(None, (cell.get_text(strip=True) for cell in column)))

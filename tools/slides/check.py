@@ -63,14 +63,10 @@ def _answered(slide: Slide) -> bool:
     for block in slide.blocks:
         if block.fragment:
             continue
-        if asks(_words(block)):
+        if asks(block.words):
             asked, answered = True, False
         answered |= asked and _shows(block) and not block.tagged("predict") and not block.tagged("slide-given")
     return answered
-
-
-def _words(block: Block) -> str:
-    return (block.cell.source if block.cell.cell_type == "markdown" else "") if block.text is None else block.text
 
 
 def _outputs(block: Block) -> list[dict[str, Any]]:
@@ -87,7 +83,7 @@ def unclaimed(deck: Deck) -> list[str]:
     """Each slide that shows something without a sentence: in its heading (five words), its text, or an output."""
     found = []
     for number, slide in enumerate(deck.slides, start=1):
-        words = "\n".join(f"{_words(block)}\n{block.said or ''}" for block in slide.blocks)
+        words = "\n".join(f"{block.words}\n{block.said or ''}" for block in slide.blocks)
         heading = re.search(r"(?m)^#+ (.+)", words)
         said = re.search(r"(?m)^(?![#|$]).*[A-Za-z].*[.:?!][*_]*$", words) or (heading and len(heading[1].split()) > 4)
         outputs = [data for block in slide.blocks for data in _outputs(block)]

@@ -56,6 +56,11 @@ class Block:
     fragment: bool = False
     column: str = ""
 
+    @property
+    def words(self) -> str:
+        """The Markdown that the slide shows of the cell, its outputs apart."""
+        return (self.cell.source if self.cell.cell_type == "markdown" else "") if self.text is None else self.text
+
     def tagged(self, tag: str) -> bool:
         """Whether the cell carries a tag."""
         return tag in self.cell.metadata.get("tags", [])

@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader
 
 from tools.book import typeface
+from tools.slides import clock
 from tools.slides.cells import block_html, markdown_html
 from tools.slides.deck import Deck, DeckError, Slide
 
@@ -32,8 +33,11 @@ def render(deck: Deck, folder: Path) -> str:
     """
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     stacks: list[list[dict[str, object]]] = []
-    for slide in deck.slides:
+    times = clock.times(deck)
+    for slide, time in zip(deck.slides, times, strict=True):
         view = _slide(slide, folder)
+        if slide.notes:
+            view["notes"] += f'<p class="clock">{time}. Ends at {time.ends} of {times[-1].ends}.</p>'
         if slide.sub:
             stacks[-1].append(view)
         else:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from tools.book import typeface
 from tools.slides import build, render
 from tools.slides.cells import markdown_html
 from tools.teaching import bank
@@ -25,7 +26,8 @@ PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <title>{title}</title>
 <style>
-body {{ font: 11pt/1.45 Georgia, serif; max-width: 42em; margin: 2em auto; padding: 0 1em; color: #000; }}
+{typeface}
+body {{ font: 10.5pt/1.45 var(--text-face); max-width: 42em; margin: 2em auto; padding: 0 1em; color: #000; }}
 h1 {{ font-size: 16pt; }}
 .who {{ display: flex; gap: 2em; margin: 1.5em 0; }}
 .who span {{ flex: 1; border-bottom: 1px solid #000; padding-bottom: 0.2em; }}
@@ -33,7 +35,9 @@ section {{ break-inside: avoid; margin: 1.4em 0; }}
 ol {{ list-style: upper-alpha; margin: 0.4em 0; }}
 p {{ margin: 0.4em 0; }}
 .blank {{ border-bottom: 1px solid #000; display: inline-block; width: 8em; }}
+mjx-container [stroke-width="0"] {{ stroke: none; }} /* on paper a line of no width has one */
 @page {{ size: A4; margin: 2cm; }}
+@media print {{ body {{ margin: 0 auto; }} }}
 </style>
 <script>
 window.MathJax = {{
@@ -89,7 +93,8 @@ def key(questions: Sequence[Question], seed: int) -> str:
 
 
 def _page(title: str, parts: Sequence[str]) -> str:
-    return PAGE.format(title=escape(title), body="\n".join(parts), mathjax=render.mathjax())
+    style = typeface.inlined_style()
+    return PAGE.format(title=escape(title), body="\n".join(parts), mathjax=render.mathjax(), typeface=style)
 
 
 def _html(source: str) -> str:

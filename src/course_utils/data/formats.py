@@ -15,7 +15,8 @@ from course_utils.errors import DataError
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", r"\N"]
 _UNITS = {"s": (1, 1e11), "ms": (10**3, 1e14), "us": (10**6, 1e17), "ns": (10**9, np.inf)}  # a second; median below
 _1980 = 315_532_800  # in seconds
-_DATES = ("ISO8601", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y")
+_DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y")
+_DATES = ("ISO8601", *(day + hour for day in _DAYS for hour in ("", " %H:%M", " %H:%M:%S")))
 
 
 def read(file: Path, by_place: bool, notes: list[str]) -> pd.DataFrame:
@@ -42,8 +43,7 @@ def read(file: Path, by_place: bool, notes: list[str]) -> pd.DataFrame:
     if not any(lines) or "\0" in text[:1000]:
         raise DataError(f"{file}: {'empty' if not any(lines) else 'no text'}, expected a table")
     sep = _separator(lines[:200])
-    used = "\t" if sep == "::" else sep
-    text = text.replace("::", "\t") if sep == "::" else text
+    used, text = ("\t", text.replace("::", "\t")) if sep == "::" else (sep, text)
     widths = [len(row) for row in csv.reader(text.splitlines()[:5000], delimiter=used) if row]
     if min(widths) != max(widths):
         first = next(n for n, width in enumerate(widths, 1) if width != widths[0])
@@ -77,9 +77,7 @@ def _separator(lines: list[str]) -> str:
 
 def ids(values: pd.Series) -> pd.Series:
     """Whole numbers where all are, with nothing in front that a number would lose; else text."""
-    if pd.api.types.is_float_dtype(values) and (values % 1 == 0).all():
-        return values.astype("int64")
-    if pd.api.types.is_integer_dtype(values):
+    if pd.api.types.is_integer_dtype(values) or (pd.api.types.is_float_dtype(values) and (values % 1 == 0).all()):
         return values.astype("int64")
     text = values.astype(str).str.strip()
     return text.astype("int64") if text.str.fullmatch(r"0|-?[1-9]\d{0,17}").all() else text
@@ -91,7 +89,7 @@ def numbers(values: pd.Series, name: str, column: str) -> pd.Series:
     if numbers.isna().any():
         row = int(numbers.isna().to_numpy().argmax())
         with_point = pd.to_numeric(str(values.iloc[row]).replace(",", "."), errors="coerce")
-        way = "" if np.isnan(with_point) else f" with a point, {with_point}"
+        way = "" if np.isnan(with_point) else f' with a point, {with_point}: pd.read_csv(file, decimal=",") reads it'
         raise DataError(f"{name}: row {row + 1} has {values.iloc[row]!r} as {column}, expected a number{way}")
     return numbers.astype("float64")
 
@@ -107,11 +105,13 @@ def seconds(values: pd.Series, name: str, notes: list[str]) -> pd.Series:
             notes.append(f"times in {unit} since 1970{early}")
             whole = numbers if pd.api.types.is_integer_dtype(numbers) else np.floor(numbers)
             return (whole // per_second).astype("int64")
-        tried = {form: pd.to_datetime(values, format=form, errors="coerce", utc=True) for form in _DATES}
+        fits = [form for form in _DATES if pd.notna(pd.to_datetime(values.iloc[0], format=form, errors="coerce"))]
+        tried = {form: pd.to_datetime(values, format=form, errors="coerce", utc=True) for form in fits or _DATES[:1]}
         read = {form: dates for form, dates in tried.items() if not dates.isna().any()}
         if not read:
-            row = int(next(iter(tried.values())).isna().to_numpy().argmax())
-            raise DataError(f"{name}: row {row + 1} has {values.iloc[row]!r} as timestamp, expected a number or a date")
+            row = int(max(tried.values(), key=pd.Series.count).isna().to_numpy().argmax())
+            way = "expected a number or a date; pd.to_datetime(table[column], format=...) makes dates of text"
+            raise DataError(f"{name}: row {row + 1} has {values.iloc[row]!r} as timestamp, {way}")
         (form, dates), *others = read.items()
         if any(not dates.equals(other) for _, other in others):
             raise DataError(f"{name}: times such as {values.iloc[0]!r} read as {' and as '.join(read)}: convert them")

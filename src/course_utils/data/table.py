@@ -46,6 +46,12 @@ class Table:
         low, high = float(stars.min()), float(stars.max())
         return (low, high) if low < high else None
 
+    @property
+    def counted(self) -> bool:
+        """Whether the ratings are counts by the look of them: the largest is more than twenty times the median."""
+        low, high = self.rating_range or (-1, 0)
+        return low >= 0 and high > 20 * max(self.ratings["rating"].median(), 1)
+
     def interactions(self, ratings: pd.DataFrame | None = None) -> Interactions:
         """Some of the ratings, or all, coded with every user and item: the sides of a split share their codes."""
         ids = {"user_ids": self.users.user_id, "item_ids": self.items.item_id}
@@ -136,7 +142,9 @@ def load_table(
     table = _once(table.drop(columns="title", errors="ignore"), name, duplicates, notes)
     users = pd.DataFrame({"user_id": np.sort(table["user_id"].unique())})
     made = Table(table, users, titles.sort_values("item_id", ignore_index=True))
-    _remark_on_counts(made, notes)
+    if made.counted:
+        high, middle = made.ratings["rating"].agg(["max", "median"])
+        notes.append(f"ratings up to {high:g} with a median of {middle:g}: counts, no stars? np.log1p tames them")
     print(f"{name}: {made!r}", *notes, sep="; ")
     return replace(made, notes=tuple(notes))
 
@@ -201,10 +209,9 @@ def _once(table: pd.DataFrame, name: str, duplicates: str, notes: list[str]) -> 
         return table
     if duplicates == "error":
         who, what = (table.loc[repeated, ids].tolist()[0] for ids in _PAIR)
-        choices = ", ".join(f'"{choice}"' for choice in ("last", *_TOGETHER))
         raise DataError(
-            f"{name}: {repeated.sum()} rows repeat a pair, the first is user {who!r}, item {what!r}: "
-            f"say duplicates= one of {choices}"
+            f"{name}: {repeated.sum()} rows repeat a pair, the first is user {who!r}, item {what!r}: say duplicates= "
+            'one of "last" or "mean" (of stars), "sum" (of amounts), "count" (of plays, purchases, clicks)'
         )
     notes.append(f"{repeated.sum()} repeated rows: {duplicates}")
     in_time = table.sort_values("timestamp", kind="stable") if "timestamp" in table else table
@@ -215,11 +222,3 @@ def _once(table: pd.DataFrame, name: str, duplicates: str, notes: list[str]) -> 
     together = ratings.groupby([table["user_id"], table["item_id"]]).agg(_TOGETHER[duplicates])
     last = last.assign(rating=together.loc[pd.MultiIndex.from_frame(last[_PAIR])].to_numpy(float))
     return last.reset_index(drop=True)
-
-
-def _remark_on_counts(table: Table, notes: list[str]) -> None:
-    """Play counts are no stars: say so before a model takes 5,000 plays for 5,000 times the praise."""
-    if table.rating_range and table.rating_range[0] >= 0:
-        high, middle = table.rating_range[1], float(table.ratings["rating"].median())
-        if high > 20 * max(middle, 1):
-            notes.append(f"ratings up to {high:g} with a median of {middle:g}: counts, no stars? np.log1p tames them")

@@ -39,9 +39,10 @@ def create_app(
     versions = dict(model) if isinstance(model, Mapping) else {repr(model): model}
     answering = {version: Answers(each, table, index=index) for version, each in versions.items()}
     names, answers = [*versions], next(iter(answering.values()))
-    choices = np.unique(table.ratings["rating"]) if table.rating_range else np.ones(1)
-    choices = (choices if len(choices) <= 11 else np.linspace(*table.rating_range, 5)).tolist()
-    Rating = Annotated[float, Field(ge=choices[0], le=choices[-1])]
+    low, high = table.rating_range or (1.0, 1.0)
+    choices = np.unique(table.ratings["rating"]) if low < high and not table.counted else np.array([low])
+    choices = (choices if len(choices) <= 11 else np.linspace(low, high, 5)).tolist()
+    Rating = Annotated[float, Field(ge=low, le=high)]
 
     def version_of(person: str | None) -> str:
         drawn = hashlib.sha256("\n".join([*names, person or ""]).encode()).digest()  # other versions, another draw
@@ -72,7 +73,7 @@ def create_app(
     @app.exception_handler(InputError)
     def refuse(_: Request, error: RequestValidationError | InputError) -> JSONResponse:
         first = {} if isinstance(error, InputError) else error.errors()[0]
-        where = ".".join(map(str, first.get("loc", ())[1:])) or "request"
+        where = ".".join(map(str, first.get("loc", ())[1:])) or "request, JSON sent as content-type application/json"
         return JSONResponse({"detail": f"{where}: {first['msg']}" if first else str(error)}, 422)
 
     @app.get("/health")

@@ -67,7 +67,9 @@ function Figure(figure)
 end
 
 function Table(table)
-  if typst then return wrapped('#fit', { table }) end
+  local rows = 0
+  for _, body in ipairs(table.bodies) do rows = rows + #body.body end
+  if typst then return wrapped(('#fit(%s)'):format(rows <= 12), { table }) end
 end
 
 function Div(div)

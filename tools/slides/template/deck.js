@@ -14,6 +14,26 @@
   };
   apply();
 
+  // The one table of a slide without pictures and code: as large as fits, beside other words at most of their size, and
+  // somewhat smaller where no line breaks then.
+  const growTables = () => {
+    root.classList.add("typesetting");
+    for (const body of document.querySelectorAll(".slide .body:not(:has(img, pre, .live, .columns))")) {
+      const [table, another] = body.querySelectorAll("table");
+      if (!table || another) continue;
+      table.classList.remove("grown");
+      const given = parseFloat(getComputedStyle(table).fontSize);
+      const words = [...body.querySelectorAll("p, li")].some((each) => !table.contains(each));
+      for (let size = words ? 30 : 38, fits = false; size >= Math.min(given + 1, 26) && !fits; size--) {
+        table.style.setProperty("--grown", `${size}px`);
+        table.classList.add("grown");
+        fits = table.offsetWidth <= body.clientWidth && body.scrollHeight <= body.clientHeight;
+        if (!fits) table.classList.remove("grown");
+      }
+    }
+    root.classList.remove("typesetting");
+  };
+
   await document.fonts.ready;
   await MathJax.startup.promise;
   await MathJax.typesetPromise([document.querySelector(".slides")]);
@@ -29,7 +49,7 @@
     held.append(formula, rest);
   }
   await Promise.allSettled([...document.images].map((image) => image.decode()));
-  root.classList.remove("typesetting");
+  growTables();
 
   const drawn = new Promise((done) => Reveal.on(printing ? "pdf-ready" : "ready", done));
   Reveal.initialize({
@@ -46,7 +66,12 @@
     scrollActivationWidth: null,
     plugins: [RevealNotes],
   });
-  addEventListener("resize", () => Reveal.configure(apply()));
+  addEventListener("resize", () => {
+    const before = root.style.getPropertyValue("--slide-w");
+    const after = apply();
+    if (before !== `${after.width}px`) growTables();
+    Reveal.configure(after);
+  });
   await drawn;
   root.dataset.ready = "true";
 })();

@@ -4,7 +4,8 @@
   let before = "";
   slides.replaceChildren();
   pages.forEach((page, place) => {
-    const notes = page.querySelector("aside.notes"), text = notes?.textContent.trim() ?? "";
+    const notes = page.querySelector("aside.notes");
+    const text = [...(notes?.childNodes ?? [])].filter((each) => each.className !== "clock").map((each) => each.textContent).join("").trim();
     const [row, frame, words] = ["handout", "shown", "said"].map((name) => {
       const box = document.createElement("div");
       box.className = name;

@@ -74,7 +74,7 @@
     const code = element.closest("pre, code, table");
     if (!code && /\$\$|\\[a-zA-Z([]/.test(node.data)) faults.add(`maths not set: ${name(element)}`);
     const limit = element.closest(".foot") ? least.foot : code ? least.code : least.text;
-    const alone = element.closest(".answer, .question .block:last-child > p:last-child, code:not(pre code)");
+    const alone = element.closest(".answer, .question .block:last-child > p:last-child, code:not(pre code), table.grown");
     const body = element.closest(":is(.content, .question) .body");
     if (body && !alone && !least.sizes.includes(size)) faults.add(`a third size (${size} px): ${name(element)}`);
     if (size < limit - 0.01) faults.add(`small type (${size} px, at least ${limit}): ${name(element)}`);
