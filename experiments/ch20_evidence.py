@@ -30,8 +30,11 @@ from course_utils.data import Interactions, MovieLens, splits
 from course_utils.evaluation import measure_lists, measure_ratings, metrics, recommend
 from course_utils.models.als import ImplicitALS
 from course_utils.models.base import Recommender
+from course_utils.models.neighbors import EASE
+from course_utils.models.sequential import Caser
 
-NOTHING_RANDOM = {"popularity", "bias model", "user kNN", "item kNN", "EASE"}  # these run once a split
+NOTHING_RANDOM = {"popularity", "bias model", "user kNN", "item kNN", "EASE", "EASE, decay"}  # these run once a split
+IN_ORDER = {"EASE, decay": lambda run: EASE(decay=0.9), "Caser": lambda run: Caser(dropout=0.3, seed=run)}  # chapter 18
 HALF_LIFE = 30 * 24 * 3600  # seconds
 KEYS = ["protocol", "model", "run"]
 Row = tuple[str, int, Callable[[], dict[str, float]]]  # model, run, and what measures it
@@ -216,9 +219,10 @@ def d2l(data: MovieLens) -> Iterator[Row]:
 def d2l_last(data: MovieLens) -> Iterator[Row]:
     """The last film of each user, one place among all that she has not seen."""
     train, test = map(data.interactions, last_films(data.ratings))
-    for name in ["popularity", "item kNN", "EASE", "implicit ALS"]:
+    models = {name: TOP_N[name] for name in ("popularity", "item kNN", "EASE", "implicit ALS")} | IN_ORDER
+    for name, make in models.items():
         for run in runs(name):
-            yield name, run, lambda name=name, run=run: place_of_last(TOP_N[name](run).fit(train), train, test)
+            yield name, run, lambda make=make, run=run: place_of_last(make(run).fit(train), train, test)
 
 
 def u1(data: MovieLens) -> Iterator[Row]:

@@ -61,7 +61,7 @@ all goals. Times on one thread are processor time, which leaves out the waiting 
 
 A ratio holds for one kind of machine. Another has other caches and instructions: a gain from bfloat16, for one, needs
 a processor that multiplies matrices of bfloat16 (AVX-512 BF16 or AMX). So each kind has its column, with the code and
-the versions of its day. A ratio that is larger than its goal says so. One above 1 has its reason in the last column.
+the versions of its day. A ratio that is larger than its goal says so. One above 1 has its reason below its sides.
 """
 RATIOS = "<!-- ratios -->"  # the build draws them here: tools/book/ratios.py
 FOOT = """
@@ -115,14 +115,15 @@ def page(runs: list[Results]) -> str:
     machines = [run.machine for run in runs]
     asked = {(row.question, row.sides): row for run in reversed(runs) for row in run.rows}
     order = dict.fromkeys((row.question, row.sides) for run in runs for row in run.rows)
-    lines = [f"| question | ours / theirs | goal | {' | '.join(machines)} | note |", "|---" * (4 + len(runs)) + "|"]
+    lines = [f"| question | ours / theirs | goal | {' | '.join(machines)} |", "|---" * (3 + len(runs)) + "|"]
     for question, keys in groupby(order, key=lambda key: key[0]):
         for place, key in enumerate(keys):
             row = asked[key]
             found = [next((r for r in run.rows if (r.question, r.sides) == key), None) for run in runs]
             goal = NONE if row.goal is None else f"{row.goal:g}"
             note = "; ".join(part for part in (row.note, row.why) if part)
-            cells = ["" if place else question, row.sides, goal, *map(_ratio, found), note]
+            sides = f"{row.sides}<br><small>{note}</small>" if note else row.sides
+            cells = ["" if place else question, sides, goal, *map(_ratio, found)]
             lines.append(f"| {' | '.join(cells)} |")
     names = dict.fromkeys(name for run in runs for name in run.facts)
     facts = [f"| {name} | {' | '.join(run.facts.get(name, NONE) for run in runs)} |" for name in names]
@@ -137,7 +138,7 @@ def _ratio(row: Row | None) -> str:
     if row is None or row.ratio is None:
         return NONE
     missed = ", missed" if verdict(row) == "missed" else ""
-    return f"{number(row.ratio)} ({number(row.low)} to {number(row.high)}){missed}"
+    return f"{number(row.ratio)}{missed}<br>{number(row.low)} to {number(row.high)}"
 
 
 # ---- the machine ---------------------------------------------------------------------------------------------------
