@@ -23,7 +23,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools.notebooks import execute
+from tools.notebooks import execute, green
 
 LINE = re.compile(r"^(\w+) = (.+?)  # Change this: (.+)$", re.MULTILINE)
 
@@ -95,9 +95,12 @@ def main(arguments: list[str]) -> int:
     each = "--each" in arguments
     named = [Path(name) for name in arguments if name != "--each"]
     chapters = named or [path for path in execute.notebooks() if path.parent.name == "notebooks"]
-    chapters = [path for path in chapters if not execute.missing_tool(path)]
+    judge = "every knob" if each else "knobs"
+    chapters = [path for path in green.left(judge, chapters) if not execute.missing_tool(path)]
     with ThreadPoolExecutor(2) as pool:
-        faults = [fault for found in pool.map(lambda path: run(path, each=each), chapters) for fault in found]
+        found = list(pool.map(lambda path: run(path, each=each), chapters))
+    green.passed(judge, [path for path, faults in zip(chapters, found, strict=True) if not faults])
+    faults = [fault for each in found for fault in each]
     print("\n".join(faults), end="\n" if faults else "")
     return len(faults)
 
