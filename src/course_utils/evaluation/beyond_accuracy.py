@@ -3,8 +3,6 @@
 ``recommended`` holds item codes, best first, ``(n_users, k)``; -1 marks a place that stayed empty.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

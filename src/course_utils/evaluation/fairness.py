@@ -4,8 +4,6 @@ The terms with a gradient are in :mod:`course_utils.learning.regularizers`. ``re
 first, ``(n_lists, k)``; -1 marks a place that stayed empty.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +13,7 @@ from torch import Tensor
 from course_utils.errors import InputError, check_counts, check_range, check_shape
 from course_utils.evaluation.metrics import check_lists
 from course_utils.evaluation.significance import MIDDLE, random_rows
+from course_utils.learning.regularizers import check_rows
 
 Rows = Tensor | np.ndarray
 
@@ -67,10 +66,7 @@ def group_gap(
 
 
 def exposure(recommended: Tensor, n_items: int) -> Tensor:
-    r"""Attention that each item gets, mean over lists: ``(n_items,)``, from 0 to 1 (first in every list).
-
-    Rank j gets :math:`1 / \log_2(1 + j)`, as in NDCG (Singh and Joachims 2018).
-    """
+    """Mean attention of each item, 1 / log2(1 + rank) in a list (Singh and Joachims 2018): ``(n_items,)``, 0 to 1."""
     recommended = check_lists(recommended, n_items)
     check_shape("n_lists", "k", recommended=recommended)
     if not recommended.numel():
@@ -82,10 +78,7 @@ def exposure(recommended: Tensor, n_items: int) -> Tensor:
 
 
 def group_exposure(recommended: Tensor, groups: Tensor) -> Tensor:
-    """Mean exposure of the items of a group (Singh and Joachims 2018): ``(n_groups,)``, from 0 to 1.
-
-    ``groups`` holds the group of each item, ``(n_items,)``: whole numbers from 0, each with an item.
-    """
+    """Mean exposure of each group's items (Singh and Joachims 2018): ``(n_groups,)``; ``groups`` is ``(n_items,)``."""
     return _item_means(exposure(recommended, len(groups)), groups)
 
 
@@ -105,10 +98,7 @@ def exposure_per_merit(recommended: Tensor, groups: Tensor, merit: Tensor) -> Te
 
 def _item_means(values: Tensor, groups: Tensor) -> Tensor:
     """Mean of the items' values in each group."""
-    if groups.is_floating_point() or groups.ndim != 1 or int(groups.min()) < 0:
-        raise InputError(
-            "groups", got=f"{groups.dtype} {tuple(groups.shape)}", expected="a whole number from 0 an item"
-        )
+    check_rows(groups)
     size = torch.bincount(groups)
     if bool((size == 0).any()):
         raise InputError("groups", got=f"no item in group {int(size.argmin())}", expected="items in each")

@@ -6,8 +6,6 @@ stayed empty and never hits, and ``relevant``, a bool table ``(n_users, n_items)
 and clicks take two arguments of shape ``(n,)`` and return one number.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -170,8 +168,7 @@ def normalized_entropy(logits: Tensor, labels: Tensor) -> float:
     """Log loss over that of always predicting the mean label (He et al. 2014, equation 1): below 1 is useful."""
     labels = torch.as_tensor(labels).double()
     _check_labels(labels, both=True)
-    shares = torch.stack([labels.mean(), 1 - labels.mean()])
-    return log_loss(logits, labels) / float(torch.special.entr(shares).sum())
+    return log_loss(logits, labels) / float(torch.special.entr(torch.stack([labels.mean(), 1 - labels.mean()])).sum())
 
 
 def _pair(**both: Tensor) -> tuple[Tensor, Tensor]:

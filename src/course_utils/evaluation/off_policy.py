@@ -6,8 +6,6 @@ the logging policy took it, its propensity, above 0. The **target** policy :math
 estimate has one number a log, ``(...)``, in units of the rewards.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from course_utils.errors import InputError, check_range, check_shape

@@ -3,8 +3,6 @@
 ``train`` and ``test`` are ``Interactions`` with the same user and item ids.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -38,9 +36,8 @@ def measure_lists(
     """Quality of a fitted model's lists of k items: all items ranked, train items masked, means over users.
 
     Users without an interaction in ``test`` are left out. ``mask_train=False`` ranks the train items too, for data
-    where people buy a thing again. The keys read ``"ndcg@10"``: ndcg, map, recall, capped_recall, precision,
-    hit_rate, mrr and novelty, then coverage and gini of all lists together. Novelty is in bits; an item that no
-    training user knows counts as known to one.
+    where people buy a thing again. The keys read ``"ndcg@10"``: ndcg, map, recall, capped_recall, precision, hit_rate,
+    mrr and novelty (in bits; each item is known to one user at least), then coverage and gini of all lists together.
     """
     per_user, lists = _evaluate(model, train, test, k, mask_train)
     together = {"coverage": beyond_accuracy.catalog_coverage, "gini": beyond_accuracy.gini}
@@ -74,10 +71,8 @@ def measure_ratings(model: RatingModel, test: Interactions, *, rating_range: tup
 
 def recommend(model: Recommender, users: Tensor, k: int = 10, exclude: Interactions | None = None) -> Lists:
     """The k best items of some users, those of ``exclude`` left out, and their scores; -1 and ``-inf`` for no item."""
-    users = as_codes(users, "users")
-    if exclude is None:
-        return _rank(model, users, k, "n_items", None)
-    return _rank(model, users, k, exclude.n_items, exclude.csr(binary=True))
+    n_items, seen = ("n_items", None) if exclude is None else (exclude.n_items, exclude.csr(binary=True))
+    return _rank(model, as_codes(users, "users"), k, n_items, seen)
 
 
 def recommend_for(
@@ -89,19 +84,11 @@ def recommend_for(
     history: Iterable | None = None,
     items: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """The k best items of one person, by id, without those she has: best first, taught in chapter 5.
+    """The k best items of one person, by id, without those she has: ``item_id score``, best first; taught in chapter 5.
 
-    Args:
-        model: fitted to ``train``.
-        train: the training part; its items of this user are left out.
-        user_id: who, an id of the table.
-        k: how many.
-        history: in place of a user of the table, the ids of a new person's items, or ``{id: rating}``; the model must
-            know :func:`course_utils.models.base.fold_in`.
-        items: ``item_id title`` of all items, such as ``table.items``, to say titles; left out where ids say enough.
-
-    Returns:
-        ``item_id score``, and ``title``.
+    She is a ``user_id`` of ``train``, to which the model was fitted, or a new person: then ``history`` has the ids of
+    her items, or ``{id: rating}``, and the model must know :func:`course_utils.models.base.fold_in`. With ``items``,
+    ``item_id title`` of all items, such as ``table.items``, there is a column ``title``.
     """
     if (user_id is None) == (history is None):
         raise InputError("user_id", got=f"{user_id!r} and history={history!r}", expected="one of the two")

@@ -1,7 +1,5 @@
 """Which differences between models are more than noise: two models, and many; chapters 3 and 20."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -23,8 +21,7 @@ def bootstrap_interval(values: Values, *, samples: int = 2000, seed: int = 0) ->
         raise InputError("values", got="no numbers", expected="at least one")
     check_counts(samples=samples)
     draws = random_rows(samples, len(kept), len(kept), np.random.default_rng(seed))
-    means = np.concatenate([kept[picks].mean(axis=1) for picks in draws])
-    low, high = np.quantile(means, MIDDLE).tolist()
+    low, high = np.quantile(np.concatenate([kept[picks].mean(axis=1) for picks in draws]), MIDDLE).tolist()
     return low, high
 
 

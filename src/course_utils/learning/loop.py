@@ -64,12 +64,11 @@ def fit(
 ) -> pd.DataFrame:
     """Train a module by gradient steps; taught in chapter 6.
 
-    ``loss(module, batch)`` gives the mean over the rows of a batch (as many as its first entry has), of shape ``()``,
-    or several named ones, whose sum is minimised. ``validate(module)`` gives, after each epoch, without gradients and
-    in evaluation mode, a number, or several named ones of which the first decides. After ``patience`` epochs without a
-    better one the training stops. The ``optimizer``, anything with ``zero_grad()`` and ``step()``, is Adam unless
-    given, with step size ``lr`` (0.01) and L2 weight ``weight_decay`` (0). With ``decay`` the step size falls in a
-    straight line, from where it stands to 0 after all epochs.
+    ``loss(module, batch)`` gives the mean over a batch's rows (as many as its first entry has), ``()``, or several
+    named ones, whose sum is minimised. ``validate(module)`` gives, after each epoch, without gradients and in
+    evaluation mode, a number, or several named ones of which the first decides. After ``patience`` epochs without a
+    better one the training stops. The ``optimizer``, anything with ``zero_grad()`` and ``step()``, is Adam by default,
+    with step size ``lr`` (0.01) and L2 weight ``weight_decay`` (0). With ``decay`` the step size falls linearly to 0.
 
     Afterwards the module, changed in place, is in evaluation mode; with ``validate`` it holds the weights of its best
     epoch, also when an error or an interrupt ends the training early. A loss or a deciding validation value that is

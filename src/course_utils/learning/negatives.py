@@ -60,15 +60,11 @@ def log_chance(interactions: Interactions, users: Tensor, items: Tensor, *, powe
 
 
 def in_batch(interactions: Interactions, users: Tensor, items: Tensor) -> Tensor:
-    """Which positives of a batch may serve the other rows as negatives, bool ``(B, B)``; taught in chapter 11.
-
-    Entry (b, c) is True where ``items[c]`` is no training positive of ``users[b]``.
-    """
+    """True at (b, c) if ``items[c]`` is no training positive of ``users[b]``: bool ``(B, B)``; taught in chapter 11."""
     users = check_codes(users, interactions.n_users, "users")
     items = check_codes(items, interactions.n_items, "items")
     check_shape(len(users), items=items)
-    met = _index(interactions, None).met[users.numpy()][:, items.numpy()]
-    return ~torch.from_numpy(met.toarray())
+    return ~torch.from_numpy(_index(interactions, None).met[users.numpy()][:, items.numpy()].toarray())
 
 
 def hard(scores: Tensor, n: int = 1, *, allowed: Tensor | None = None) -> Tensor:
@@ -180,8 +176,7 @@ def _allowed(scores: Tensor, n: int, allowed: Tensor | None) -> Tensor:
     check_shape("B", "C", scores=scores)
     if not scores.isfinite().all():
         raise InputError("scores", got="nan or inf", expected="finite numbers")
-    if allowed is None:
-        allowed = torch.ones_like(scores, dtype=torch.bool)
+    allowed = torch.ones_like(scores, dtype=torch.bool) if allowed is None else allowed
     check_shape(*scores.shape, allowed=allowed)
     if allowed.dtype != torch.bool:
         raise InputError("allowed", got=allowed.dtype, expected="torch.bool, True for a candidate")

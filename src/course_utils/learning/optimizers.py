@@ -49,9 +49,8 @@ class RowwiseAdagrad(torch.optim.Optimizer):
     def step(self) -> None:
         """Make one step with the gradients at hand; a parameter without one stays."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group["lr"], group["eps"])
+            for parameter in (p for p in group["params"] if p.grad is not None):
+                self._update(parameter, parameter.grad, group["lr"], group["eps"])
 
     def _update(self, parameter: torch.Tensor, gradient: torch.Tensor, lr: float, eps: float) -> None:
         shape, state = parameter.shape[:1] if gradient.is_sparse else parameter.shape, self.state[parameter]

@@ -105,13 +105,13 @@ def demographic_parity(scores: Tensor, groups: Tensor) -> Tensor:
 
     :math:`\frac{1}{|G|} \sum_a (\bar s_a - \bar s)^2`, the group means around their mean, whatever a group's size.
     """
-    _check_rows(groups, scores=scores)
+    check_rows(groups, scores=scores)
     return _parity(scores, groups)[0]
 
 
 def equal_opportunity(scores: Tensor, relevant: Tensor, groups: Tensor) -> Tensor:
     """:func:`demographic_parity` among the ``relevant`` rows (after Hardt et al. 2016); taught in chapter 13."""
-    _check_rows(groups, scores=scores, relevant=relevant)
+    check_rows(groups, scores=scores, relevant=relevant)
     if not bool(((relevant == 0) | (relevant == 1)).all()):
         raise InputError("relevant", got="other values", expected="True and False, or 1 and 0")
     return _parity(scores[relevant.bool()], groups[relevant.bool()])[0]
@@ -119,7 +119,7 @@ def equal_opportunity(scores: Tensor, relevant: Tensor, groups: Tensor) -> Tenso
 
 def error_parity(predicted: Tensor, actual: Tensor, groups: Tensor) -> Tensor:
     """:func:`demographic_parity` of the squared errors: how far the groups' MSEs are apart; taught in chapter 13."""
-    _check_rows(groups, predicted=predicted, actual=actual)
+    check_rows(groups, predicted=predicted, actual=actual)
     return _parity((predicted - actual).square(), groups)[0]
 
 
@@ -127,11 +127,10 @@ def estimation_gap(predicted: Tensor, actual: Tensor, items: Tensor, groups: Ten
     r"""How differently two groups' ratings of the same item are missed (Yao and Huang 2017); taught in chapter 13.
 
     With :math:`\bar e_{ai}` the mean of predicted minus actual over the rows of group a and item i, the mean of
-    :math:`|h(\bar e_{0i}) - h(\bar e_{1i})|`, in rating units, over items with rows of both groups, 0 and 1; without
-    such an item it is 0. The ``kind`` of h(e) is ``"value"``, e; ``"absolute"``, its size; ``"under"``,
-    :math:`\max(0, -e)`; ``"over"``, :math:`\max(0, e)`.
+    :math:`|h(\bar e_{0i}) - h(\bar e_{1i})|`, in rating units, over items with rows of both groups, 0 and 1, or 0.
+    The ``kind`` of h(e) is ``"value"``, e; ``"absolute"``, its size; ``"under"``, max(0, -e); ``"over"``, max(0, e).
     """
-    _check_rows(groups, predicted=predicted, actual=actual, items=items)
+    check_rows(groups, predicted=predicted, actual=actual, items=items)
     check_choice(_KINDS, kind=kind)
     return _estimation(predicted, actual, items, groups, kind)[0]
 
@@ -144,7 +143,7 @@ def exposure_parity(scores: Tensor, groups: Tensor, target: Tensor, *, temperatu
     """
     share = soft_exposure(scores, temperature=temperature)
     check_shape(len(share), groups=groups)
-    _check_rows(groups)
+    check_rows(groups)
     if int(groups.max()) >= len(target):
         raise InputError("groups", got=f"a group {int(groups.max())}", expected=f"those of {len(target)} targets")
     target = target.to(share.dtype)
@@ -167,23 +166,20 @@ class FairnessTerm:
             raise InputError("criterion", got=repr(criterion), expected=f"one of {', '.join(known)}")
         self.criterion, self.relevant_from = criterion, relevant_from
         self.user_groups = torch.as_tensor(user_groups)
-        _check_rows(self.user_groups)
+        check_rows(self.user_groups)
         self.batches = self.quiet = 0
 
     def __call__(self, predicted: Tensor, actual: Tensor, users: Tensor, items: Tensor) -> Tensor:
         """The term of pairs, ``(B,)`` or ``(B, n)``; ``users`` and ``items`` broadcast to that shape."""
         users, items = (codes.expand_as(predicted).flatten() for codes in (users, items))
         groups, predicted, actual = self.user_groups[users], predicted.flatten(), actual.flatten()
-        _check_rows(groups, predicted=predicted, actual=actual, items=items)
-        if self.criterion == "demographic_parity":
-            value, judged = _parity(predicted, groups)
-        elif self.criterion == "equal_opportunity":
-            relevant = actual >= self.relevant_from
-            value, judged = _parity(predicted[relevant], groups[relevant])
-        elif self.criterion == "error_parity":
-            value, judged = _parity((predicted - actual).square(), groups)
-        else:
+        check_rows(groups, predicted=predicted, actual=actual, items=items)
+        if self.criterion in _KINDS:
             value, judged = _estimation(predicted, actual, items, groups, self.criterion)
+        else:
+            kept = actual >= self.relevant_from if self.criterion == "equal_opportunity" else slice(None)
+            values = (predicted - actual).square() if self.criterion == "error_parity" else predicted
+            value, judged = _parity(values[kept], groups[kept])
         self.batches += 1
         self.quiet += not judged
         return value
@@ -217,13 +213,12 @@ def _estimation(predicted: Tensor, actual: Tensor, items: Tensor, groups: Tensor
     return (counted[:, 0] - counted[:, 1]).abs().mean(), True
 
 
-def _check_rows(groups: Tensor, **columns: Tensor) -> None:
-    """One group a row, whole numbers from 0, and columns of numbers as long."""
+def check_rows(groups: Tensor, **columns: Tensor) -> None:
+    """Refuse what is not one group a row, whole numbers from 0, and columns of numbers as long."""
     whole = not (groups.is_floating_point() or groups.is_complex())
     if groups.ndim != 1 or not whole or (len(groups) and int(groups.min()) < 0):
-        raise InputError(
-            "groups", got=f"{groups.dtype} of shape {tuple(groups.shape)}", expected="whole numbers from 0"
-        )
+        got = f"{groups.dtype} of shape {tuple(groups.shape)}"
+        raise InputError("groups", got=got, expected="whole numbers from 0")
     for name, column in columns.items():
         if column.shape != groups.shape:
             got = f"shape {tuple(column.shape)} beside groups {tuple(groups.shape)}"

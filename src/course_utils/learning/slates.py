@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError, check_counts
+from course_utils.data.interactions import Interactions, check_sizes
+from course_utils.errors import check_counts
 from course_utils.learning import negatives
 
 
@@ -29,8 +29,7 @@ class Slates:
         generator: torch.Generator,
     ) -> None:
         check_counts(positives=positives, negatives=negatives, batch_size=batch_size)
-        if len(interactions) == 0:
-            raise InputError("interactions", got="none", expected="at least one")
+        check_sizes(interactions)
         self.interactions, self.generator = interactions, generator
         self.positives, self.negatives, self.batch_size = positives, negatives, batch_size
         counts = torch.bincount(interactions.users, minlength=interactions.n_users)

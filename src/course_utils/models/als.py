@@ -1,14 +1,12 @@
 """Alternating least squares for ratings and for implicit feedback, chapter 5; sizes are those of ``least_squares``."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 import torch
 from torch.nn.functional import embedding
 
-from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
-from course_utils.errors import InputError, NotFittedError, check_choice, check_counts, check_range
+from course_utils.data.interactions import Interactions, check_pairs, check_sizes
+from course_utils.errors import InputError, check_choice, check_counts, check_range
 from course_utils.models.base import Codes, Described
 from course_utils.models.least_squares import Rows, pad, ridge, solve, start
 
@@ -99,17 +97,13 @@ class ALS(Described):
 
     def predict(self, users: Codes, items: Codes) -> torch.Tensor:
         """Predicted ratings of pairs, ``(n,)``, not clipped."""
-        if self.user_factors is None:
-            raise NotFittedError(self)
+        self._fitted(self.user_factors)
         users, items = check_pairs(users, items, len(self.user_factors), len(self.item_factors))
-        product = (self.user_factors[users] * self.item_factors[items]).sum(dim=1)
-        return self._finish(product, users, items)
+        return self._finish((self.user_factors[users] * self.item_factors[items]).sum(dim=1), users, items)
 
     def score(self, users: Codes) -> torch.Tensor:
         """Predicted ratings of all items, ``(len(users), n_items)``."""
-        if self.user_factors is None:
-            raise NotFittedError(self)
-        users, items = check_codes(users, len(self.user_factors), "users"), torch.arange(len(self.item_factors))
+        users, items = self._known(users, self.user_factors), torch.arange(len(self.item_factors))
         return self._finish(self.user_factors[users] @ self.item_factors.mT, users[:, None], items)
 
     def _finish(self, product: torch.Tensor, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
@@ -124,9 +118,8 @@ class ImplicitALS(Described):
 
     Minimises :math:`\sum_{u,i} c_{ui} (t_{ui} - p_u \cdot q_i)^2 + \lambda (\sum_u |p_u|^2 + \sum_i |q_i|^2)`.
     An interaction has the target :math:`t = 1` and confidence :math:`c = 1 + \alpha r`, every other cell :math:`t = 0`
-    and :math:`c = 1` (Hu, Koren and Volinsky 2008, equation 3). The library ``implicit`` takes :math:`\alpha r` for
-    the confidence of an interaction: to compare, hand it :math:`1 + \alpha r` with its own alpha at 1. Defaults:
-    validation on MovieLens-100K, chapter 5.
+    and :math:`c = 1` (Hu, Koren and Volinsky 2008, equation 3). ``implicit`` takes :math:`\alpha r` for it: to compare,
+    hand it :math:`1 + \alpha r` with its own alpha at 1. Defaults: validation on MovieLens-100K, chapter 5.
 
     Args:
         alpha: :math:`\alpha`, above 0, for stars as :math:`r`; about 5 is right where every interaction counts 1.
@@ -177,14 +170,11 @@ class ImplicitALS(Described):
 
     def score(self, users: Codes) -> torch.Tensor:
         """How much each item should be liked, 0 to 1 or so, ``(len(users), n_items)``; 0 for a new user."""
-        if self.user_factors is None:
-            raise NotFittedError(self)
-        return self.user_factors[check_codes(users, len(self.user_factors), "users")] @ self.item_factors.mT
+        return self.user_factors[self._known(users, self.user_factors)] @ self.item_factors.mT
 
     def fold_in(self, history: Interactions) -> torch.Tensor:
         """Scores for new users: the exact half-step from their items, ``(history.n_users, n_items)``."""
-        if self.user_factors is None:
-            raise NotFittedError(self)
+        self._fitted(self.user_factors)
         check_sizes(history, None, len(self.item_factors))
         _check_strengths("history", history)
         rows, _ = Rows.both_sides(history, self.alpha * history.ratings)
@@ -232,9 +222,8 @@ def implicit_cholesky(rows: Rows, Q: torch.Tensor, regularization: float) -> tor
 def implicit_cg(rows: Rows, P: torch.Tensor, Q: torch.Tensor, regularization: float, steps: int) -> torch.Tensor:
     r"""Nearly the same by ``steps`` conjugate-gradient steps from the present ``P``, for all rows at once, ``(R, F)``.
 
-    Takács, Pilászy and Tikk (2011). In the coordinates of :func:`_whiten` each matrix is the identity plus a small
-    part, so two steps come close. A product with all of them is two sparse products: :math:`q = Z_u p_u`, on the
-    entries alone, then :math:`Z_u^\top (d q)`.
+    Takács, Pilászy and Tikk (2011). In the coordinates of :func:`_whiten` each matrix is nearly the identity, so two
+    steps come close. A product with all takes two sparse ones: :math:`q = Z_u p_u` on entries, :math:`Z_u^\top (d q)`.
     """
     Z, there, back = _whiten(Q, regularization)
     extra, tiny = rows.values, torch.finfo(Q.dtype).tiny

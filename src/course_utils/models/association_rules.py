@@ -12,7 +12,7 @@ from scipy import sparse
 
 from course_utils.data.columns import column
 from course_utils.data.interactions import Interactions, Values, check_codes, check_sizes
-from course_utils.errors import InputError, NotFittedError, check_choice, check_counts, check_range
+from course_utils.errors import InputError, check_choice, check_counts, check_range
 from course_utils.models.base import Codes, Described
 
 with warnings.catch_warnings():  # on import mlxtend turns the DeprecationWarnings of all libraries on
@@ -41,9 +41,8 @@ def rule_measures(support: ArrayLike, support_if: ArrayLike, support_then: Array
     Confidence is :math:`s_{XY}/s_X`, lift :math:`s_{XY}/(s_X s_Y)`, leverage :math:`s_{XY} - s_X s_Y` and conviction
     :math:`(1 - s_Y)/(1 - \text{confidence})`. Support and confidence are Agrawal's and Srikant's (1994).
 
-    The arguments are the shares of baskets with X and Y, with X and with Y, ``(n,)`` or one number. The columns
-    ``support confidence`` are 0 to 1, ``lift conviction`` 0 or more (conviction inf where the confidence is 1),
-    ``leverage`` is -¼ to ¼.
+    The arguments are the shares of baskets with X and Y, with X, with Y, ``(n,)`` or one number. Of the columns
+    ``support confidence`` are 0 to 1, ``lift conviction`` 0 or more (inf for confidence 1), ``leverage`` -¼ to ¼.
     """
     both, x, y = np.atleast_1d(*np.broadcast_arrays(*map(np.float64, (support, support_if, support_then))))
     check_range("above 0, 1 at most", support_if=x, support_then=y)
@@ -111,8 +110,7 @@ def rules(itemsets: pd.DataFrame, min_confidence: float = 0.0) -> pd.DataFrame:
     table = table[table["confidence"] >= min_confidence]
     names = [table[side].map(lambda items: " ".join(sorted(map(str, items)))) for side in table.columns[:2]]
     # Sets of text have another order in each Python process; the names decide ties, so that the rows do not.
-    order = np.lexsort([*names[::-1], -table["support"], -table["confidence"]])
-    return table.iloc[order].reset_index(drop=True)
+    return table.iloc[np.lexsort([*names[::-1], -table["support"], -table["confidence"]])].reset_index(drop=True)
 
 
 class RuleRecommender(Described):
@@ -155,8 +153,7 @@ class RuleRecommender(Described):
 
     def score(self, users: Codes) -> torch.Tensor:
         """What the rules that fire say of each item, ``(len(users), n_items)``."""
-        if self.weights is None:
-            raise NotFittedError(self)
+        self._fitted(self.weights)
         rows = self._histories[check_codes(users, self._histories.shape[0], "users").numpy()]
         if self.combine == "sum":
             fired = torch.from_numpy(rows @ self.weights.double().numpy()).to(self.weights)

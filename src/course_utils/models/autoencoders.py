@@ -3,8 +3,6 @@
 :class:`AutoRec` completes ratings, :class:`MultDAE` and :class:`MultVAE` a user's clicks. ``fit`` makes the network.
 """
 
-from __future__ import annotations
-
 from typing import Self
 
 import torch
@@ -13,17 +11,17 @@ from torch.nn.functional import log_softmax, normalize
 from torch.optim import Adam
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
-from course_utils.errors import InputError, NotFittedError, check_choice, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_choice, check_counts, check_range, check_shape
 from course_utils.learning import loop
 from course_utils.models.base import Codes, Described
 from course_utils.models.baselines import BiasModel
+from course_utils.models.causal import hide
 
 
 def multinomial_loss(logits: Tensor, clicks: Tensor) -> Tensor:
     r"""Mean over the rows of :math:`-\sum_i x_i \ln \pi_i`, π the softmax of the row's logits; taught in chapter 17.
 
-    Liang et al. (2018), equation 2. Both are ``(B, n_items)``. The items of a row share one unit of chance, so that a
-    constant added to all its logits changes nothing.
+    Liang et al. (2018), equation 2; both ``(B, n_items)``. A constant added to all logits of a row changes nothing.
     """
     check_shape(*logits.shape, clicks=clicks)
     return -(log_softmax(logits, dim=1) * clicks).sum(1).mean()
@@ -113,8 +111,7 @@ class AutoRec(Described):
         return self.bias.predict(users, items) + (self.codes[row] * weight[column]).sum(-1) + shift[column]
 
     def _decoder(self) -> tuple[Tensor, Tensor]:
-        if self.codes is None:
-            raise NotFittedError(self)
+        self._fitted(self.codes)
         return self.network["decoder"].weight, self.network["decoder"].bias
 
 
@@ -144,7 +141,7 @@ class MultDAE(Described):
             raise InputError("dropout", got=dropout, expected="0 or more, below 1")
         self.factors, self.dropout, self.epochs, self.lr = factors, dropout, epochs, lr
         self.batch_size, self.seed = batch_size, seed
-        self.network: nn.ModuleDict | None = None
+        self.network = self._seen = None  # _seen: clicks, (n_users, n_items)
 
     def fit(self, interactions: Interactions) -> Self:
         """Start anew and train on clicks; ratings are not looked at."""
@@ -166,34 +163,24 @@ class MultDAE(Described):
 
     def loss(self, clicks: Tensor, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         """The loss of rows of clicks ``(B, n_items)``, by its terms; ``progress`` goes from 0 to 1 in the training."""
-        logits = self.network["decoder"](torch.tanh(self._encode(clicks, generator)))
-        return {"likelihood": multinomial_loss(logits, clicks)}
+        return {"likelihood": multinomial_loss(self._logits(clicks, generator), clicks)}
 
     def _encode(self, clicks: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What the encoder says of rows, ``(B, outputs)``; with a generator some clicks are hidden from it."""
-        rows = normalize(clicks, dim=1)
-        if generator is not None and self.dropout:
-            kept = torch.rand(rows.shape, generator=generator) >= self.dropout
-            rows = rows * kept / (1 - self.dropout)  # as large as before on average
-        return self.network["encoder"](rows)
+        return self.network["encoder"](hide(normalize(clicks, dim=1), self.dropout, generator))
 
-    def _logits(self, clicks: Tensor) -> Tensor:
-        return self.network["decoder"](torch.tanh(self._encode(clicks)))
-
-    def _fitted(self) -> Tensor:
-        if self.network is None:
-            raise NotFittedError(self)
-        return self._seen
+    def _logits(self, clicks: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.network["decoder"](torch.tanh(self._encode(clicks, generator)))
 
     @torch.no_grad()
     def score(self, users: Codes) -> Tensor:
         """Logits of all items, ``(len(users), n_items)``."""
-        return self._logits(self._fitted()[check_codes(users, len(self._seen), "users")])
+        return self._logits(self._seen[self._known(users, self._seen)])
 
     @torch.no_grad()
     def fold_in(self, history: Interactions) -> Tensor:
         """Logits for new users from their items alone, ``(history.n_users, n_items)``."""
-        check_sizes(history, None, self._fitted().shape[1])
+        check_sizes(history, None, self._fitted(self._seen).shape[1])
         return self._logits(history.mask().to(self._seen))
 
 
@@ -233,7 +220,7 @@ class MultVAE(MultDAE):
     @torch.no_grad()
     def clouds(self, users: Codes) -> tuple[Tensor, Tensor]:
         """Mean and log variance of each user's cloud, ``(len(users), factors)`` both."""
-        return self._encode(self._fitted()[check_codes(users, len(self._seen), "users")]).chunk(2, dim=1)
+        return self._encode(self._seen[self._known(users, self._seen)]).chunk(2, dim=1)
 
     def _logits(self, clicks: Tensor) -> Tensor:
         return self.network["decoder"](self._encode(clicks).chunk(2, dim=1)[0])

@@ -15,14 +15,14 @@ of RecentPopularity and RuleRecommender in float64 always, as float32 could not 
 """
 
 import inspect
-from collections.abc import Sequence
-from typing import Protocol, Self
+from collections.abc import Sequence, Sized
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 
-from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError
+from course_utils.data.interactions import Interactions, check_codes
+from course_utils.errors import InputError, NotFittedError
 
 Codes = torch.Tensor | np.ndarray | Sequence[int]
 
@@ -35,6 +35,16 @@ class Described:
         values = {name: getattr(self, name, None) for name in inspect.signature(type(self)).parameters}
         shown = [f"{k}={v!r}" for k, v in values.items() if isinstance(v, bool | int | float | str | Described)]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _fitted(self, part: Any) -> Any:
+        """A part that ``fit`` makes, None before."""
+        if part is None:
+            raise NotFittedError(self)
+        return part
+
+    def _known(self, users: Codes, table: Sized | None) -> torch.Tensor:
+        """Codes of users as ``torch.long``, each a row of a table that ``fit`` makes."""
+        return check_codes(users, len(self._fitted(table)), "users")
 
 
 class Recommender(Protocol):

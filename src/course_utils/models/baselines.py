@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
-from course_utils.errors import DivergedError, InputError, NotFittedError, check_range
+from course_utils.errors import DivergedError, InputError, check_range
 from course_utils.models.base import Codes, Described
 
 
@@ -27,9 +27,7 @@ class Random(Described):
 
     def score(self, users: Codes) -> torch.Tensor:
         """Uniform numbers in [0, 1), ``(len(users), n_items)``."""
-        if self._shape is None:
-            raise NotFittedError(self)
-        n_users, n_items = self._shape
+        n_users, n_items = self._fitted(self._shape)
         rows = check_codes(users, n_users, "users").numpy()[:, None].astype(np.uint64)
         # Vigna's SplitMix64 hashes one counter a cell, so that any batch of users gets the same numbers.
         x = rows * np.uint64(n_items) + np.arange(n_items, dtype=np.uint64)  # (len(users), n_items)
@@ -52,9 +50,7 @@ class Popularity(Described):
 
     def score(self, users: Codes) -> torch.Tensor:
         """Counts, the same row for each user, ``(len(users), n_items)``."""
-        if self._scores is None:
-            raise NotFittedError(self)
-        return self._scores[check_codes(users, len(self._scores), "users")]
+        return self._scores[self._known(users, self._scores)]
 
 
 class RecentPopularity(Popularity):
@@ -116,16 +112,13 @@ class BiasModel(Described):
 
     def predict(self, users: Codes, items: Codes) -> torch.Tensor:
         """Predicted ratings of pairs, ``(len(users),)``, not clipped."""
-        if self.mean is None:
-            raise NotFittedError(self)
+        self._fitted(self.mean)
         users, items = check_pairs(users, items, len(self.user_bias), len(self.item_bias))
         return self.mean + self.user_bias[users] + self.item_bias[items]
 
     def score(self, users: Codes) -> torch.Tensor:
         """Predicted ratings of all items, ``(len(users), n_items)``; their order is the same for each user."""
-        if self.mean is None:
-            raise NotFittedError(self)
-        return self.mean + self.user_bias[check_codes(users, len(self.user_bias), "users"), None] + self.item_bias
+        return self._fitted(self.mean) + self.user_bias[self._known(users, self.user_bias), None] + self.item_bias
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Bayesian matrix factorisation, chapter 5. Sizes are those of ``least_squares``; ``F`` counts the bias."""
 
-from __future__ import annotations
-
 from typing import Self
 
 import numpy as np
@@ -11,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs
-from course_utils.errors import NotFittedError, check_counts, check_range
+from course_utils.errors import check_counts, check_range
 from course_utils.models.base import Codes, Described
 from course_utils.models.least_squares import Rows, pad
 
@@ -24,8 +22,8 @@ class BayesianMF(Described):
     The model is :math:`r_{ui} \sim N(\mu + b_u + b_i + p_u \cdot q_i,\; 1/\tau)`. User vectors :math:`(p_u, b_u)` come
     from one normal distribution, item vectors :math:`(q_i, b_i)` from another. The means and precisions of these two
     and the noise precision :math:`\tau` are unknown too, so nothing is left to tune (Salakhutdinov and Mnih 2008,
-    section 3; they fix :math:`\tau = 2` and have no biases). A Gibbs sampler draws each in turn, given the rest; of
-    all draws ``samples`` are kept, after ``burn_in``.
+    section 3; they fix :math:`\tau = 2`, without biases). A Gibbs sampler draws each in turn, given the rest; after
+    ``burn_in`` draws ``samples`` are kept.
 
     Attributes:
         user_factors, item_factors: ``(samples, n_users, factors)`` and ``(samples, n_items, factors)``.
@@ -79,9 +77,7 @@ class BayesianMF(Described):
 
     def score(self, users: Codes) -> Tensor:
         """Predicted ratings of all items, ``(len(users), n_items)``."""
-        if self.user_factors is None:
-            raise NotFittedError(self)
-        users = check_codes(users, self.user_factors.shape[1], "users")
+        users = check_codes(users, self._fitted(self.user_factors).shape[1], "users")
         # The mean over draws of products is one product of the draws laid side by side.
         P = self.user_factors[:, users].permute(1, 0, 2).flatten(1)  # (n, samples * factors)
         Q = self.item_factors.permute(1, 0, 2).flatten(1)  # (n_items, samples * factors)
@@ -90,8 +86,7 @@ class BayesianMF(Described):
 
     def _moments(self, users: Codes, items: Codes) -> Pair:
         """Mean and variance of the predictions over the draws, each ``(n,)``."""
-        if self.user_factors is None:
-            raise NotFittedError(self)
+        self._fitted(self.user_factors)
         users, items = check_pairs(users, items, self.user_factors.shape[1], self.item_factors.shape[1])
         predictions = self.user_biases[:, users] + self.item_biases[:, items]  # (samples, n)
         for draw, (P, Q) in enumerate(zip(self.user_factors, self.item_factors, strict=True)):
@@ -102,8 +97,7 @@ class BayesianMF(Described):
 def _draw_side(rows: Rows, own: Tensor, other: Tensor, precision: float, rng: Generator) -> Tensor:
     """Draw all vectors of one side, their prior first, given those of the other side."""
     design = torch.cat([other[:, :-1], torch.ones_like(other[:, :1])], dim=1)  # the 1 meets the own bias
-    target = rows.values - other[rows.columns, -1]
-    return _draw_rows(rows, design, target, precision, _draw_prior(own, rng), rng)
+    return _draw_rows(rows, design, rows.values - other[rows.columns, -1], precision, _draw_prior(own, rng), rng)
 
 
 def _draw_rows(rows: Rows, design: Tensor, target: Tensor, tau: float, prior: Pair, rng: Generator) -> Tensor:

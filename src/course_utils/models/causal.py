@@ -4,13 +4,11 @@ Each middle maps vectors ``(B, L, d)`` of histories to states ``at`` all places 
 without influence: ``real`` is False there, ``(B, L)``. ``drop`` hides entries while the network learns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn.functional import max_pool1d, pad, silu
 
 Drop = Callable[[Tensor], Tensor]
@@ -31,9 +29,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> tup
 class Network(nn.Module):
     """Vectors of the items, a middle that never looks ahead, a norm, and the vectors of the items again."""
 
-    def __init__(
-        self, n_items: int, factors: int, dropout: float, middle: nn.Module, generator: torch.Generator
-    ) -> None:
+    def __init__(self, n_items: int, factors: int, dropout: float, middle: nn.Module, generator: Generator) -> None:
         super().__init__()
         self.items = nn.Embedding(n_items + 1, factors)  # the last row is padding, and has no say
         self.middle, self.norm, self.dropout = middle, nn.LayerNorm(factors), dropout
@@ -44,10 +40,10 @@ class Network(nn.Module):
                 elif "norm" not in name:
                     weight.zero_()
 
-    def forward(self, histories: Tensor, generator: torch.Generator | None = None, at: int | slice = ALL) -> Tensor:
+    def forward(self, histories: Tensor, generator: Generator | None = None, at: int | slice = ALL) -> Tensor:
         """States of all places, ``(B, L, d)``, or of one, of histories ``(B, L)``; a generator hides some entries."""
         real = histories < self.items.num_embeddings - 1  # (B, L)
-        drop = partial(_drop, share=self.dropout, generator=generator)
+        drop = partial(hide, share=self.dropout, generator=generator)
         x = drop(self.items(histories) * self.items.embedding_dim**0.5) * real[..., None]
         return self.norm(self.middle(x, real, drop, at))
 
@@ -150,7 +146,7 @@ class Pointwise(nn.Module):
         return x + self.out(drop(self.read_norm(weights @ value) * gate))
 
 
-def _drop(x: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
+def hide(x: Tensor, share: float, generator: Generator | None) -> Tensor:
     """Some entries become 0, the others larger, so that the mean stays; without a generator nothing happens."""
     if generator is None or not share:
         return x

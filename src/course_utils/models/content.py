@@ -9,8 +9,8 @@ from scipy import sparse
 from sklearn.preprocessing import normalize
 
 from course_utils.data.features import Features
-from course_utils.data.interactions import Interactions, check_codes, check_sizes
-from course_utils.errors import InputError, NotFittedError, check_counts, check_range, check_shape
+from course_utils.data.interactions import Interactions, check_sizes
+from course_utils.errors import InputError, check_counts, check_range, check_shape
 from course_utils.models.base import Codes, Described, Recommender
 
 
@@ -56,19 +56,16 @@ class ContentBased(Described):
 
     def score(self, users: Codes) -> torch.Tensor:
         """Cosines, ``(len(users), n_items)``, in [-1, 1]; 0 for an empty profile or an item without description."""
-        if self.profiles is None:
-            raise NotFittedError(self)
-        profiles = self.profiles[check_codes(users, len(self.profiles), "users")]
+        profiles = self.profiles[self._known(users, self.profiles)]
         return torch.from_numpy(profiles.double().numpy() @ normalize(self._x).T).to(profiles.dtype)
 
 
 class Hybrid(Described):
     r"""Content for items that few have rated, collaboration for the others (Burke 2002); taught in chapter 2.
 
-    :math:`s_{ui} = w_i\, z^{\text{collaborative}}_{ui} + (1 - w_i)\, z^{\text{content}}_{ui}` with
-    :math:`w_i = n_i / (n_i + \kappa)`, where :math:`n_i` counts the item's training interactions. z is a model's score
-    less the user's mean over all items, over its standard deviation. ``content`` can score items without history,
-    ``evidence`` is κ > 0. After ``fit``, ``weights`` ``(n_items,)`` are the w.
+    :math:`s_{ui} = w_i\, z^{\text{collaborative}}_{ui} + (1 - w_i)\, z^{\text{content}}_{ui}` with the ``weights``
+    :math:`w_i = n_i / (n_i + \kappa)`, ``(n_items,)`` after ``fit``, where :math:`n_i` counts training interactions and
+    κ > 0 is the ``evidence``. z is a model's score less the user's mean over all items, over its standard deviation.
     """
 
     def __init__(self, content: Recommender, collaborative: Recommender, evidence: float = 5.0) -> None:
@@ -86,8 +83,7 @@ class Hybrid(Described):
 
     def score(self, users: Codes) -> torch.Tensor:
         """Weighted standardised scores, ``(len(users), n_items)``."""
-        if self.weights is None:
-            raise NotFittedError(self)
+        self._fitted(self.weights)
         collaborative, content = (standardize(m.score(users)) for m in (self.collaborative, self.content))
         return self.weights * collaborative + (1 - self.weights) * content
 

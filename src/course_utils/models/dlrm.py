@@ -4,20 +4,18 @@ B is the number of rows in a batch, F the number of categorical features, D the 
 logits ``(B,)``, the log odds of a click, and is trained with :func:`click_loss`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from course_utils.errors import InputError, check_choice, check_counts, check_shape
 from course_utils.models.embedding_bags import Codes, Dense, EmbeddingBags, Offsets, Weights, check_dense, unpadded
 
 
-def inputs(batch: Sequence[torch.Tensor]) -> tuple:
+def inputs(batch: Sequence[Tensor]) -> tuple:
     """``(dense, indices, offsets)`` of a click model from a batch of :meth:`Rows.tensors`; taught in chapter 8."""
     dense, codes, *bags, _ = batch
     if not bags:
@@ -27,7 +25,7 @@ def inputs(batch: Sequence[torch.Tensor]) -> tuple:
     return dense, [*codes.T, *values], [*starts, *offsets]
 
 
-def click_loss(module: nn.Module, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+def click_loss(module: nn.Module, batch: Sequence[Tensor]) -> Tensor:
     """Mean cross entropy of a click model over a batch of :meth:`Rows.tensors`, ``()``; taught in chapter 8."""
     return binary_cross_entropy_with_logits(module(*inputs(batch)), batch[-1])
 
@@ -45,9 +43,8 @@ def mlp(widths: Sequence[int], *, last_relu: bool = True) -> nn.Sequential:
 class DotInteraction(nn.Module):
     r"""Dot products of all pairs among N vectors of length D; taught in chapter 7.
 
-    The strictly lower triangle of :math:`Z = X X^\top`, row by row: :math:`(1, 0), (2, 0), (2, 1), \dots`. The dense
-    vector, if there is one, is row 0 of X and stands unchanged in front (Naumov et al. 2019, section 2.1.3): ``width``
-    is N (N - 1) / 2, and D more with a dense vector.
+    The strictly lower triangle of :math:`Z = X X^\top`, row by row: :math:`(1, 0), (2, 0), (2, 1), \dots`. A dense
+    vector is row 0 of X and stands unchanged in front, D more numbers (Naumov et al. 2019, section 2.1.3).
     """
 
     def __init__(self, vectors: int, width: int, dense: bool = True) -> None:
@@ -57,7 +54,7 @@ class DotInteraction(nn.Module):
         self.register_buffer("lower", rows * vectors + columns, persistent=False)
         self.width = vectors * (vectors - 1) // 2 + (width if dense else 0)
 
-    def forward(self, dense: Dense, embedded: torch.Tensor) -> torch.Tensor:
+    def forward(self, dense: Dense, embedded: Tensor) -> Tensor:
         """Dense vector ``(B, D)`` or None, embeddings ``(B, F, D)`` -> ``(B, width)``."""
         x = embedded if dense is None else torch.cat([dense[:, None], embedded], dim=1)  # (B, N, D)
         gram = torch.bmm(x, x.transpose(1, 2))  # (B, N, N)
@@ -72,7 +69,7 @@ class ConcatInteraction(nn.Module):
         super().__init__()
         self.width = vectors * width
 
-    def forward(self, dense: Dense, embedded: torch.Tensor) -> torch.Tensor:
+    def forward(self, dense: Dense, embedded: Tensor) -> Tensor:
         """Dense vector ``(B, D)`` or None, embeddings ``(B, F, D)`` -> ``(B, width)``."""
         return embedded.flatten(1) if dense is None else torch.cat([dense, embedded.flatten(1)], dim=1)
 
@@ -99,7 +96,7 @@ class CrossNetwork(nn.Module):
         self.width = width
         self.layers = nn.ModuleList(_Cross1(width) if version == 1 else _Cross2(width, rank) for _ in range(layers))
 
-    def forward(self, x0: torch.Tensor) -> torch.Tensor:
+    def forward(self, x0: Tensor) -> Tensor:
         """The last layer's output, ``(B, width)``, of an input ``(B, width)``."""
         check_shape("B", self.width, x0=x0)
         x = x0
@@ -115,7 +112,7 @@ class _Cross1(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.weight, std=width**-0.5)
 
-    def forward(self, x0: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x0: Tensor, x: Tensor) -> Tensor:
         return x0 * (x @ self.weight)[:, None] + self.bias + x  # (B, width)
 
 
@@ -127,7 +124,7 @@ class _Cross2(nn.Module):
         else:
             self.linear = nn.Sequential(nn.Linear(width, rank, bias=False), nn.Linear(rank, width))
 
-    def forward(self, x0: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x0: Tensor, x: Tensor) -> Tensor:
         return x0 * self.linear(x) + x  # (B, width)
 
 
@@ -140,7 +137,7 @@ class _ClickModel(nn.Module):
         self.num_dense = num_dense
         self.embeddings = EmbeddingBags(cardinalities, embedding_dim)
 
-    def forward(self, dense: Dense, indices: Codes, offsets: Offsets = None, weights: Weights = None) -> torch.Tensor:
+    def forward(self, dense: Dense, indices: Codes, offsets: Offsets = None, weights: Weights = None) -> Tensor:
         """Logits, ``(B,)``, of scaled dense features ``(B, num_dense)`` and of codes as in :class:`EmbeddingBags`."""
         embedded = self.embeddings(indices, offsets, weights)  # (B, F, D)
         return self._logits(check_dense(dense, self.num_dense, embedded), embedded)[:, 0]
@@ -189,7 +186,7 @@ class DLRM(_ClickModel):
         _check_last("top_mlp", [self.interaction.width, *top_mlp], 1)
         self.top_mlp = mlp([self.interaction.width, *top_mlp], last_relu=False)
 
-    def _logits(self, dense: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+    def _logits(self, dense: Tensor, embedded: Tensor) -> Tensor:
         if self.sparse_mlps:
             parts = zip(self.sparse_mlps, embedded.unbind(1), strict=True)
             embedded = torch.stack([network(column) for network, column in parts], dim=1)
@@ -204,7 +201,7 @@ class DNN(_ClickModel):
         super().__init__(num_dense, cardinalities, embedding_dim)
         self.network = mlp([num_dense + len(cardinalities) * embedding_dim, *deep, 1], last_relu=False)
 
-    def _logits(self, dense: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+    def _logits(self, dense: Tensor, embedded: Tensor) -> Tensor:
         return self.network(torch.cat([dense, embedded.flatten(1)], dim=1))
 
 
@@ -231,7 +228,7 @@ class DCN(_ClickModel):
         self.deep = mlp([width, *deep])
         self.top = nn.Linear(width + [width, *deep][-1], 1)
 
-    def _logits(self, dense: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+    def _logits(self, dense: Tensor, embedded: Tensor) -> Tensor:
         x0 = torch.cat([dense, embedded.flatten(1)], dim=1)  # (B, width)
         return self.top(torch.cat([self.cross(x0), self.deep(x0)], dim=1))
 

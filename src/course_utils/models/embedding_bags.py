@@ -1,7 +1,5 @@
 """One table for all categorical features: the part that every click model here has in common."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import accumulate
@@ -126,8 +124,7 @@ def unpadded(bags: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[tor
     """Flat codes and offsets of bags that come as ``(B, longest)`` each, with -1 in empty places."""
     kept = [bag >= 0 for bag in bags]
     lengths = [full.sum(dim=1) for full in kept]
-    flat = [bag[full] for bag, full in zip(bags, kept, strict=True)]
-    return flat, [length.cumsum(0) - length for length in lengths]
+    return [bag[full] for bag, full in zip(bags, kept, strict=True)], [n.cumsum(0) - n for n in lengths]
 
 
 def check_dense(dense: Dense, num_dense: int, like: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,5 @@
 """Matrix factorisation as an embedding model, trained by gradient steps; taught in chapter 6."""
 
-from __future__ import annotations
-
 import math
 from typing import ClassVar, Self
 
@@ -21,16 +19,11 @@ class MatrixFactorization(Described, nn.Module):
 
     Koren, Bell and Volinsky (2009), equations 2 and 4. Each factor starts as a draw from :math:`N(0, \sigma^2)`, biases
     start at 0. A product of two rows of f factors then has standard deviation :math:`\sigma^2 \sqrt f`, almost none.
+    ``std`` is σ, above 0, ``mean`` μ at the start; :meth:`fit` sets it from the data.
 
-    Args:
-        biases: whether the score has :math:`\mu`, :math:`b_u` and :math:`b_i`.
-        std: σ, above 0.
-        mean: μ at the start; :meth:`fit` sets it from the data.
-
-    Attributes:
-        user_factors, item_factors: embeddings, weights ``(n_users, factors)`` and ``(n_items, factors)``.
-        user_biases, item_biases, mean: with ``biases`` alone; weights ``(n_users, 1)`` and ``(n_items, 1)``, ``()``.
-        history: what ``loop.fit`` returned.
+    The embeddings ``user_factors`` and ``item_factors`` have weights ``(n_users, factors)`` and ``(n_items, factors)``.
+    With ``biases`` alone there are ``user_biases``, ``(n_users, 1)``, ``item_biases``, ``(n_items, 1)``, and ``mean``,
+    ``()``. ``history`` is what ``loop.fit`` returned.
     """
 
     _defaults: ClassVar = {  # epochs, lr, regularization, negatives
@@ -132,8 +125,7 @@ class MatrixFactorization(Described, nn.Module):
                 users, items = users[:, None], torch.cat([items[:, None], unseen], dim=1)  # (B, 1), (B, 1 + n)
                 scores = module(users, items)
                 if loss == "bce":
-                    clicked = torch.zeros_like(scores)
-                    clicked[:, 0] = 1.0
+                    clicked = torch.eye(1, scores.shape[1]).to(scores).expand_as(scores)  # column 0
                     error = binary_cross_entropy_with_logits(scores, clicked)
                 else:
                     error = losses.bpr_loss(scores[:, :1].expand_as(unseen), scores[:, 1:])

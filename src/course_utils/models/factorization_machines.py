@@ -1,7 +1,5 @@
 """Factorization machines: for codes, and for ratings with what is known about them; chapters 7 and 15."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Self
 
@@ -12,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, csr_tensor
-from course_utils.errors import InputError, NotFittedError, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_counts, check_range, check_shape
 from course_utils.learning import loop
 from course_utils.models.base import Described
 from course_utils.models.embedding_bags import Codes, Dense, EmbeddingBags, Offsets, Weights, check_dense
@@ -74,8 +72,7 @@ WEEKS, DAYS = 41, 9  # codes of the two contexts of rating_times
 def rating_times(train: Interactions, asked: Interactions) -> torch.Tensor:
     """When a rating was given: the week of the data, and how long the user had been there; taught in chapter 15.
 
-    Codes ``(len(asked), 2)``: weeks since the first training rating, 0..40, and the whole part of ``log2(1 + days)``
-    since the user's own first training rating, 0..8.
+    Codes ``(len(asked), 2)``: weeks since the first training rating, 0..40; log2(1 + days) since the user's, cut, 0..8.
     """
     first = torch.full((train.n_users,), int(asked.timestamps.max()))
     first = first.scatter_reduce(0, train.users, train.timestamps, "amin")
@@ -137,7 +134,7 @@ class ContextFM(Described, nn.Module):
         self.regularization, self.shrinkage, self.context_shrinkage = regularization, shrinkage, context_shrinkage
         self.mean = nn.Parameter(torch.zeros(()))
         self.tables = nn.ParameterList()
-        self._blocks: list[tuple[torch.Tensor, torch.Tensor]] = []  # features of users and items, and transposed
+        self._blocks: list[tuple[torch.Tensor, torch.Tensor]] | None = None  # of users, of items: features, transposed
 
     def forward(self, users: torch.Tensor, items: torch.Tensor, contexts: Contexts = None) -> torch.Tensor:
         """Predicted ratings, ``(B,)``, not clipped, with codes of the contexts ``(B, C)``."""
@@ -195,9 +192,7 @@ class ContextFM(Described, nn.Module):
         return self.mean + user[users, :1] + item[:, 0] + user[users, 1:] @ item[:, 1:].T
 
     def _sizes(self) -> list[int]:
-        if not self._blocks:
-            raise NotFittedError(self)
-        return [matrix.shape[0] for matrix, _ in self._blocks]
+        return [matrix.shape[0] for matrix, _ in self._fitted(self._blocks)]
 
     def _contexts(self, contexts: Contexts, n: int) -> torch.Tensor:
         contexts = torch.zeros(n, 0, dtype=torch.long) if contexts is None else contexts
@@ -243,8 +238,7 @@ def _columns(seen: sparse.csr_array, features: np.ndarray | None, history: bool,
             raise InputError(name, got=f"shape {np.shape(features)}", expected=f"finite numbers, ({n}, d)")
         parts.append(sparse.csr_array(np.asarray(features, dtype=float)))
     if history:
-        counts = np.maximum(np.diff(seen.indptr), 1)
-        parts.append(sparse.diags_array(1 / np.sqrt(counts)) @ seen)
+        parts.append(sparse.diags_array(1 / np.sqrt(np.maximum(np.diff(seen.indptr), 1))) @ seen)
     return sparse.csr_array(sparse.hstack(parts))
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 
 from course_utils.data.interactions import Interactions, check_codes, check_sizes, csr_tensor
-from course_utils.errors import InputError, NotFittedError, check_counts, check_range
+from course_utils.errors import InputError, check_counts, check_range
 from course_utils.learning import loop, losses
 from course_utils.learning.negatives import uniform
 from course_utils.models import graph_data
@@ -42,9 +42,8 @@ def normalized_adjacency(
 def propagate(embeddings: torch.Tensor, adjacency: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
     r"""A weighted sum of layers, :math:`\sum_l \alpha_l \tilde A^l E`, ``(n_nodes, f)``.
 
-    Of the weights, :math:`\alpha_0` is that of E itself. The map is linear, and as symmetric as :math:`\tilde A`: the
-    gradient is the same map of the result's gradient, nothing is kept or transposed. An adjacency that is not symmetric
-    gets a wrong gradient.
+    Of the weights, :math:`\alpha_0` is that of E itself. The map is linear, and symmetric as :math:`\tilde A` must be:
+    the gradient is the same map of the result's gradient, nothing is kept or transposed.
     """
     return _Propagation.apply(embeddings, adjacency, tuple(weights))
 
@@ -146,10 +145,8 @@ class GraphRecommender(Described, nn.Module):
     @torch.no_grad()
     def score(self, users: Codes) -> torch.Tensor:
         """Dot products of each user's row with all items', ``(len(users), n_items)``."""
-        if self.adjacency is None:
-            raise NotFittedError(self)
+        nodes = self(self._fitted(self.adjacency))
         users = check_codes(users, self.n_users, "users")
-        nodes = self(self.adjacency)
         return nodes[users] @ nodes[self.n_users : self.n_users + self.n_items].T
 
 
@@ -178,8 +175,7 @@ class HeteroLightGCN(LightGCN):
         if graph.node_types[:2] != ["user", "item"]:
             raise InputError("graph", got=f"node kinds {graph.node_types}", expected="'user', 'item', others")
         n_users, n_items = graph["user"].num_nodes, graph["item"].num_nodes
-        n_others = graph.num_nodes - n_users - n_items
-        super().__init__(n_users, n_items, factors, layers, seed=seed, n_others=n_others)
+        super().__init__(n_users, n_items, factors, layers, seed=seed, n_others=graph.num_nodes - n_users - n_items)
         self.graph = graph
 
     def edges(self, interactions: Interactions) -> torch.Tensor:
@@ -198,8 +194,8 @@ class GCNRecommender(GraphRecommender):
     r"""Link prediction with a graph convolutional network: encoder, dot product, cross entropy with negatives.
 
     A layer is :math:`X \leftarrow \tilde A X W + b`, with a ReLU after each but the last (Kipf and Welling 2017,
-    equation 2); :math:`\tilde A` has self-loops, X starts as the table. The dot product of two rows is the log odds of
-    an edge. ``convolutions`` holds one linear map a layer.
+    equation 2), a linear map of ``convolutions``; :math:`\tilde A` has self-loops, X starts as the table. The dot
+    product of two rows is the log odds of an edge.
     """
 
     defaults: ClassVar = {"epochs": 40, "lr": 0.01, "regularization": 1e-3}
@@ -229,5 +225,4 @@ class GCNRecommender(GraphRecommender):
 
     def error(self, scores: torch.Tensor) -> torch.Tensor:
         """Cross entropy of ``(B, 1 + negatives)``: column 0 is an edge, the others are none."""
-        truth = torch.eye(1, scores.shape[1]).to(scores).expand_as(scores)
-        return binary_cross_entropy_with_logits(scores, truth)
+        return binary_cross_entropy_with_logits(scores, torch.eye(1, scores.shape[1]).to(scores).expand_as(scores))

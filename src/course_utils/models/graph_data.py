@@ -17,6 +17,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", r"`torch\.jit\.script` is (deprecated|not supported)", FutureWarning)
     from torch_geometric.data import Data, HeteroData
 
+Table = pd.DataFrame | None
 KINDS = ("genre", "occupation", "region", "taste", "together", "hour", "weekday")
 
 
@@ -48,11 +49,7 @@ def bipartite_graph(interactions: Interactions) -> Data:
 
 
 def hetero_graph(
-    interactions: Interactions,
-    *,
-    items: pd.DataFrame | None = None,
-    users: pd.DataFrame | None = None,
-    kinds: Sequence[str] | None = None,
+    interactions: Interactions, *, items: Table = None, users: Table = None, kinds: Sequence[str] | None = None
 ) -> HeteroData:
     """Users, items, and what else is known about them, as one graph; taught in chapter 9.
 

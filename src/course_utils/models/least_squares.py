@@ -3,11 +3,10 @@
 Sizes: ``R`` rows, ``C`` columns, ``N`` stored entries, ``F`` factors; a batch has ``B`` rows of ``L`` places.
 """
 
-from __future__ import annotations
-
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -27,9 +26,10 @@ class Rows:
     columns: Tensor  # of each entry, (N,)
     values: Tensor  # (N,)
     n_columns: int  # C
+    _batches: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = field(default_factory=dict, init=False)  # by width
 
     @classmethod
-    def from_entries(cls, rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_columns: int) -> Rows:
+    def from_entries(cls, rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_columns: int) -> Self:
         """Sort entries ``(row, column, value)``, each tensor ``(N,)``, by row and then by column."""
         order = torch.argsort(rows * n_columns + columns)
         starts = torch.zeros(n_rows + 1, dtype=torch.long)
@@ -37,7 +37,7 @@ class Rows:
         return cls(starts, columns[order], values[order], n_columns)
 
     @classmethod
-    def both_sides(cls, interactions: Interactions, values: Tensor) -> tuple[Rows, Rows]:
+    def both_sides(cls, interactions: Interactions, values: Tensor) -> tuple[Self, Self]:
         """Interactions, one or more, with a value each, ``(N,)``: a row a user, and again a row an item."""
         check_sizes(interactions)
         pairs, shape = (interactions.users, interactions.items), (interactions.n_users, interactions.n_items)
@@ -86,10 +86,6 @@ class Rows:
                 batches.append((ids, columns[entries], entries))
         self._batches[width] = batches
         return batches
-
-    @cached_property
-    def _batches(self) -> dict[int, list[tuple[Tensor, Tensor, Tensor]]]:
-        return {}
 
 
 def pad(values: Tensor, filler: float = 0) -> Tensor:

@@ -1,7 +1,5 @@
 """Neighbourhood models: similar users, similar items, and EASE; taught in chapter 4."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
-from course_utils.errors import InputError, NotFittedError, check_choice, check_counts, check_range
+from course_utils.errors import InputError, check_choice, check_counts, check_range
 from course_utils.models.base import Codes, Described
 from course_utils.models.baselines import BiasModel
 
@@ -27,8 +25,7 @@ def similarities(matrix: Matrix, kind: str = "cosine", shrinkage: float = 0.0, *
 
     The cosine of two rows is :math:`\sum_c x_{ac} x_{bc} / \sqrt{\sum_c x_{ac}^2 \sum_c x_{bc}^2}`. ``"tfidf"`` first
     multiplies each column by log(n / its number of ratings). ``"pearson"`` first subtracts the row's mean,
-    ``"adjusted_cosine"`` the column's (Sarwar et al. 2001). ``"jaccard"`` divides the number of common columns by the
-    number that either row has.
+    ``"adjusted_cosine"`` the column's (Sarwar et al. 2001). ``"jaccard"``: common columns over those of either row.
 
     Args:
         matrix: ``(n, m)``, sparse, where each stored entry is a rating, or dense with nan for "not rated".
@@ -63,10 +60,7 @@ class ItemKNN(Described):
     negative similarity count nowhere. In :meth:`score` the user's last item counts 1 and the one k places before it
     decay**k (chapter 18). Options are those of :func:`similarities` and :func:`weighted_average`.
     Defaults: validation on MovieLens-100K, chapter 4; for ratings alone ``"adjusted_cosine"`` with ``shrinkage=25`` was
-    best, for lists ``k=300``.
-
-    Attributes:
-        biases: the ``BiasModel`` that ratings are compared with.
+    best, for lists ``k=300``. ``biases`` is the ``BiasModel`` that ratings are compared with.
     """
 
     _neighbours_are_items = True
@@ -106,11 +100,9 @@ class ItemKNN(Described):
         self._weights = self._seen if self.decay == 1 else interactions.csr(binary=True, decay=self.decay)
         self._prepared = _prepared(ratings.T, self.similarity)
         k, parts = min(self.k, n), torch.arange(n).split(max(1, _CHUNK // n))
-        best, nearest = zip(*(self._rows(part).topk(k, dim=1) for part in parts), strict=True)
-        places = np.arange(0, n * k + 1, k)
-        self._nearest = sparse.csr_array(
-            (torch.cat(best).numpy().ravel(), torch.cat(nearest).numpy().ravel(), places), (n, n)
-        )
+        tops = zip(*(self._rows(part).topk(k, dim=1) for part in parts), strict=True)
+        best, nearest = (torch.cat(each).numpy().ravel() for each in tops)
+        self._nearest = sparse.csr_array((best, nearest, np.arange(0, n * k + 1, k)), (n, n))
         self._nearest.sort_indices()
         return self
 
@@ -122,16 +114,13 @@ class ItemKNN(Described):
     @property
     def similarities(self) -> Tensor:
         """All of them, ``(n_items, n_items)``, 0 to 1, diagonal 0: computed anew, for only the nearest are kept."""
-        if self._prepared is None:
-            raise NotFittedError(self)
-        n = len(self._prepared[2])
+        n = len(self._fitted(self._prepared)[2])
         _check_memory(n, 8 if self.common else 5)
         return self._rows(torch.arange(n))
 
     def predict(self, users: Codes, items: Codes) -> Tensor:
         """Bias model plus the damped average of what it left of the neighbours' ratings, ``(n,)``, not clipped."""
-        if self._prepared is None:
-            raise NotFittedError(self)
+        self._fitted(self._prepared)
         pair = check_pairs(users, items, len(self.biases.user_bias), len(self.biases.item_bias))
         predicted = self.biases.predict(*pair)
         rows, targets = pair if self._neighbours_are_items else pair[::-1]
@@ -145,19 +134,14 @@ class ItemKNN(Described):
 
     def score(self, users: Codes) -> Tensor:
         """Sums of similarities, for lists, ``(len(users), n_items)``, at least 0; zeros where nothing is known."""
-        if self._prepared is None:
-            raise NotFittedError(self)
+        self._fitted(self._prepared)
         rows = check_codes(users, len(self.biases.user_bias), "users").numpy()
-        own, weights = self._weights, self._nearest
-        if not self._neighbours_are_items:
-            own, weights = weights, own
+        own, weights = (self._weights, self._nearest)[:: 1 if self._neighbours_are_items else -1]
         return torch.from_numpy((own[rows] @ weights.T).toarray()).to(torch.get_default_dtype())
 
     def fold_in(self, history: Interactions) -> Tensor:
         """Scores for new users: sums of similarities to their items, ``(history.n_users, n_items)``."""
-        if self._prepared is None:
-            raise NotFittedError(self)
-        check_sizes(history, None, len(self._prepared[2]))
+        check_sizes(history, None, len(self._fitted(self._prepared)[2]))
         scores = (history.csr(binary=True, decay=self.decay) @ self._nearest.T).toarray()
         return torch.from_numpy(scores).to(torch.get_default_dtype())
 
@@ -179,8 +163,7 @@ class EASE(Described):
 
     Minimises :math:`\|X - XB\|_F^2 + \lambda \|B\|_F^2` over B with zero diagonal, where X holds 1 for an interaction:
     :math:`B_{ij} = -P_{ij} / P_{jj}` with :math:`P = (X^\top X + \lambda I)^{-1}` (Steck 2019). ``weights`` is B,
-    ``(n_items, n_items)``; a negative weight counts against the target. In a score the user's last item counts 1 and
-    the one k places before it decay**k (chapter 18).
+    ``(n_items, n_items)``; a negative weight counts against the target. ``decay`` is that of :class:`ItemKNN`.
     """
 
     def __init__(self, regularization: float = 400.0, *, decay: float = 1.0) -> None:
@@ -204,19 +187,15 @@ class EASE(Described):
 
     def score(self, users: Codes) -> Tensor:
         """Sums of the weights of each user's items, ``(len(users), n_items)``; zeros for a user without items."""
-        if self.weights is None:
-            raise NotFittedError(self)
+        self._fitted(self.weights)
         rows = check_codes(users, self._seen.shape[0], "users").numpy()
         return torch.from_numpy(self._weighted[rows] @ self.weights.numpy()).to(torch.get_default_dtype())
 
     def fold_in(self, history: Interactions) -> Tensor:
         """Scores for new users: sums of the weights of their items, ``(history.n_users, n_items)``."""
-        if self.weights is None:
-            raise NotFittedError(self)
-        check_sizes(history, None, len(self.weights))
-        return torch.from_numpy(history.csr(binary=True, decay=self.decay) @ self.weights.numpy()).to(
-            torch.get_default_dtype()
-        )
+        check_sizes(history, None, len(self._fitted(self.weights)))
+        scores = history.csr(binary=True, decay=self.decay) @ self.weights.numpy()
+        return torch.from_numpy(scores).to(torch.get_default_dtype())
 
 
 def _prepared(matrix: Matrix, kind: str) -> tuple[sparse.csr_array, sparse.csr_array, np.ndarray]:
@@ -239,11 +218,9 @@ def _prepared(matrix: Matrix, kind: str) -> tuple[sparse.csr_array, sparse.csr_a
     return x, ones, noise
 
 
-def _similar(
-    prepared: tuple, kind: str, shrinkage: float, common: bool, rows: np.ndarray | slice = slice(None)
-) -> Tensor:
+def _similar(made: tuple, kind: str, shrinkage: float, common: bool, rows: np.ndarray | slice = slice(None)) -> Tensor:
     """Rows of the table of similarities, ``(len(rows), n)``, of a matrix that :func:`_prepared` has made ready."""
-    x, ones, noise = prepared
+    x, ones, noise = made
     own, marks = x[rows], ones[rows]
     n = (marks @ ones.T).toarray() if shrinkage > 0 or common or kind == "jaccard" else None
     if kind == "jaccard":

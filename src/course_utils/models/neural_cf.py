@@ -4,8 +4,6 @@ He et al. (2017). Each model is :class:`MatrixFactorization` of chapter 6 with a
 tables and biases, losses, negatives and training. So what differs in a comparison is how two vectors meet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -51,10 +49,7 @@ class _Learnt(MatrixFactorization):
 
 
 class GMF(_Learnt):
-    r"""A weight for each factor: :math:`h^\top (p_u \odot q_i)` (He et al., equation 9); with h = 1 the dot product.
-
-    ``head`` holds h.
-    """
+    r"""A ``head`` h weighs factors: :math:`h^\top (p_u \odot q_i)` (He et al., equation 9); the product if h = 1."""
 
     def __init__(
         self, n_users: int, n_items: int, factors: int = 16, biases: bool = True, *, std: float = 0.1, seed: int = 0
@@ -71,8 +66,7 @@ class GMF(_Learnt):
 class Tower(nn.Module):
     """Layers with ReLU above a pair of vectors that lie side by side: from ``(..., f)`` twice to ``(..., widths[-1])``.
 
-    The first layer, of 2 f inputs, is written as the sum of two, one for each vector: the same numbers, and a user's
-    part is computed once for all her items.
+    The first layer, of 2 f inputs, is the sum of two, one a vector: a user's part is computed once for all her items.
     """
 
     def __init__(self, factors: int, widths: Sequence[int]) -> None:
@@ -91,10 +85,7 @@ class Tower(nn.Module):
 
 
 class MLP(_Learnt):
-    r"""A network in the place of the product: :math:`h^\top \phi([p_u; q_i])` (He et al., equation 10).
-
-    ``widths`` are those of the layers of φ, each with a ReLU.
-    """
+    r"""Layers of ``widths``, φ, for the product: :math:`h^\top \phi([p_u; q_i])` (He et al., equation 10)."""
 
     def __init__(
         self,
@@ -109,7 +100,10 @@ class MLP(_Learnt):
     ) -> None:
         super().__init__(n_users, n_items, factors, biases, std=std, seed=seed)
         self.tower, self.head = Tower(factors, widths), nn.Linear(widths[-1], 1, bias=False)
+        self._extend()
         self.reset_parameters()
+
+    def _extend(self) -> None: ...  # for parts of a model that has more
 
     def match(self, users: Tensor, items: Tensor) -> Tensor:
         """What the network makes of each pair, of codes of shapes that broadcast."""
@@ -119,25 +113,12 @@ class MLP(_Learnt):
 class NeuMF(MLP):
     r"""GMF and the network side by side, with tables of their own: :math:`h^\top [p_u \odot q_i; \phi([p'_u; q'_i])]`.
 
-    He et al., equation 12, trained at once and not from the two trained parts. ``tower_users`` and ``tower_items`` are
-    the network's own tables.
+    He et al., equation 12, trained at once, not from trained parts. The network has ``tower_users``, ``tower_items``.
     """
 
-    def __init__(
-        self,
-        n_users: int,
-        n_items: int,
-        factors: int = 16,
-        biases: bool = True,
-        *,
-        widths: Sequence[int] = (32, 16),
-        std: float = 0.1,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(n_users, n_items, factors, biases, widths=widths, std=std, seed=seed)
-        self.tower_users, self.tower_items = nn.Embedding(n_users, factors), nn.Embedding(n_items, factors)
-        self.head = nn.Linear(factors + widths[-1], 1, bias=False)
-        self.reset_parameters()
+    def _extend(self) -> None:
+        self.tower_users, self.tower_items = (nn.Embedding(n, self.factors) for n in (self.n_users, self.n_items))
+        self.head = nn.Linear(self.factors + self.head.in_features, 1, bias=False)
 
     def match(self, users: Tensor, items: Tensor) -> Tensor:
         """Both parts under one head, of codes of shapes that broadcast."""

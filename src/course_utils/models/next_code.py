@@ -1,22 +1,17 @@
 """A recommender that writes the next item's code, token by token; taught in chapter 19."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, embedding
-from torch.optim import Adam
 
-from course_utils.data.interactions import Interactions, check_codes, check_sizes
-from course_utils.errors import InputError, NotFittedError, check_counts
-from course_utils.learning import loop
+from course_utils.data.interactions import Interactions
+from course_utils.errors import check_counts
 from course_utils.models.base import Codes
 from course_utils.models.causal import Attention, Blocks, Network
-from course_utils.models.semantic_ids import Trie, all_log_probabilities, beam_search, tell_apart
-from course_utils.models.sequential import _Reader, windows
+from course_utils.models.semantic_ids import Lists, Trie, all_log_probabilities, beam_search, tell_apart
+from course_utils.models.sequential import _NextItem
 
 
 class _Sums(nn.Module):
@@ -73,22 +68,15 @@ class Writer(Network):
         return (plain + inner.relu()) @ self.items.weight[slice(*self.items.starts[level : level + 2])].T
 
 
-class NextCode(_Reader):
+class NextCode(_NextItem):
     r"""SASRec's body that writes the next item's code token by token: :math:`P(i) = \prod_l P(c_l \mid c_{<l}, h)`.
 
     An item is read as the sum of its tokens' vectors. To the state h after the history the vectors of the tokens
     written so far are added, :math:`x_l = h + \sum_{j<l} e_{c_j}`; a token's logit is :math:`e_c^\top (x_l +
     \text{ReLU}(W x_l))`, so that what comes next depends on what was written. ``fit`` minimises the cost of all tokens,
     where any token may follow; later only those may that lead to an item, and their chances sum to 1. A small decoder
-    in the place of the encoder and decoder of Rajput et al. (2023).
-
-    Args:
-        codes: of all items, ``(n_items, depth)``; :func:`tell_apart` adds the last token.
-        factors: length d of all vectors.
-        length: how many items it looks back.
-        depth: blocks of the body.
-        dropout: the share of entries that are hidden in training.
-        epochs: passes over all places of the training part, by Adam with step size ``lr``.
+    in the place of the encoder and decoder of Rajput et al. (2023). ``codes`` are those of all items, ``(n_items,
+    tokens)``; :func:`tell_apart` adds the last token. The other arguments are those of :class:`SASRec`.
     """
 
     def __init__(
@@ -104,53 +92,32 @@ class NextCode(_Reader):
         batch_size: int = 32,
         seed: int = 0,
     ) -> None:
-        check_counts(factors=factors, length=length, depth=depth, epochs=epochs, batch_size=batch_size)
-        if not 0 <= dropout < 1:
-            raise InputError("dropout", got=dropout, expected="0 or more, below 1")
+        training = {"dropout": dropout, "epochs": epochs, "lr": lr, "batch_size": batch_size, "seed": seed}
+        super().__init__(factors, length=length, depth=depth, **training)
         self.sentences = tell_apart(codes)
-        self.trie = Trie(self.sentences)
-        self.factors, self.length, self.depth, self.dropout = factors, length, depth, dropout
-        self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
-        self.network: Writer | None = None
+        self.trie, self._catalogue = Trie(self.sentences), len(self.sentences)
 
-    def fit(self, interactions: Interactions, **training: object) -> Self:
-        """Start anew and train; ratings are not looked at, ``training`` are options of ``loop.fit``."""
-        check_sizes(interactions, n_items=len(self.sentences))
-        generator = torch.Generator().manual_seed(self.seed)
-        self._keep(interactions, self.length)
-        self.network = Writer(self.sentences, self.factors, self.length, self.depth, self.dropout, generator)
-        rows = windows(interactions, self.length)[1]
-        batches = loop.batches(rows, batch_size=self.batch_size, generator=generator)
+    def _make(self, generator: torch.Generator) -> Writer:
+        return Writer(self.sentences, self.factors, self.length, self.depth, self.dropout, generator)
 
-        def objective(network: Writer, batch: loop.Batch) -> Tensor:
-            histories, targets = batch[0][:, :-1], batch[0][:, 1:]  # (B, L) both
-            real = histories < self._n_items
-            return network._cost(network(histories, generator)[real], targets[real]).sum(1).mean()
-
-        adam = Adam(self.network.parameters(), lr=self.lr, fused=True)
-        self.history = loop.fit(self.network, batches, objective, epochs=self.epochs, optimizer=adam, **training)
-        return self
+    def _cost(self, network: Writer, states: Tensor, targets: Tensor) -> Tensor:
+        return network._cost(states, targets).sum(1).mean()
 
     def _scores(self, histories: Tensor) -> Tensor:
         steps = (partial(self.network.logits, part) for part in self.network(histories)[:, -1].split(64))
         return torch.cat([all_log_probabilities(step, self.trie, rows=len(step.args[0])) for step in steps])
 
     @torch.no_grad()
-    def recommend(
-        self, users: Codes, k: int = 10, *, width: int = 50, exclude: Interactions | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def recommend(self, users: Codes, k: int = 10, *, width: int = 50, exclude: Interactions | None = None) -> Lists:
         """The k best items of a beam search, and their log probabilities, ``(len(users), k)`` or fewer.
 
         The items of ``exclude`` are left out inside the search: -1 and ``-inf`` where it finds no other.
         """
-        if self.network is None:
-            raise NotFittedError(self)
-        users = check_codes(users, len(self._histories), "users")
+        users = self._known(users, self._histories)
         check_counts(1, width, k=k)
         found, seen = [], None if exclude is None else exclude.mask()
         for part in users.split(64):
             step = partial(self.network.logits, self.network(self._histories[part])[:, -1])
             theirs = None if seen is None else seen[part]
             found.append(beam_search(step, self.trie, width, rows=len(part), seen=theirs))
-        items, values = (torch.cat(each)[:, :k] for each in zip(*found, strict=True))
-        return items, values
+        return tuple(torch.cat(each)[:, :k] for each in zip(*found, strict=True))

@@ -1,11 +1,8 @@
 """Items as short sentences, and the search for likely ones; taught in chapter 19.
 
-:func:`residual_kmeans` and :func:`rq_vae` give each item a code: one token a level, the coarse one first. Items of one
-code end in different tokens: see :func:`tell_apart`. :class:`Trie` knows which sentences are items, and
-:func:`beam_search` looks for likely ones among them.
+:func:`residual_kmeans` and :func:`rq_vae` give each item a code: one token a level, the coarse one first. Another token
+tells items of one code apart. :class:`Trie` knows which sentences are items, :func:`beam_search` finds likely ones.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,6 +20,7 @@ from course_utils.learning import loop
 from course_utils.ranking import top_k
 
 Step = Callable[[Tensor], Tensor]
+Lists = tuple[Tensor, Tensor]  # items and their log probabilities, best first
 
 
 class Quantized(NamedTuple):
@@ -38,11 +36,13 @@ def residual_kmeans(vectors: Tensor, size: int = 16, depth: int = 3, *, starts: 
 
     What is left over goes on, :math:`r_{l+1} = r_l - e_{lc_l}`; :math:`r_1` is the item's vector, a row of ``vectors``
     ``(n_items, d)``, less the mean of all. Each level has ``size`` tokens, or as many as there are different residuals.
-    Of ``starts`` runs the first of the best is taken; runs whose errors agree in nine digits are equally good, so that
-    no rounding decides.
+    Of ``starts`` runs the first of the best is taken, equally good if errors agree in nine digits: no rounding decides.
     """
-    left = _checked(vectors, size, depth)
-    check_counts(starts=starts)
+    check_counts(size=size, depth=depth, starts=starts)
+    check_shape("n_items", "d", vectors=vectors)
+    left = np.asarray(vectors, dtype=np.float64)
+    if len(left) == 0 or not np.isfinite(left).all():
+        raise InputError("vectors", got="none, or nan or infinite values", expected="one row an item, numbers")
     left = left - left.mean(0)
     codes, centres, errors = [], [], [float((left**2).sum())]
     for _ in range(depth):
@@ -80,7 +80,7 @@ def rq_vae(
     check_range("0 or more", commitment=commitment)
     check_counts(hidden=hidden, epochs=epochs, batch_size=batch_size)
     start = residual_kmeans(vectors, size, depth, seed=seed)
-    x = torch.tensor(_checked(vectors, size, depth), dtype=torch.get_default_dtype())
+    x = torch.tensor(np.asarray(vectors, dtype=np.float64), dtype=torch.get_default_dtype())
     x = x - x.mean(0)
     generator = torch.Generator().manual_seed(seed)
     network = _RQVAE(start.centres, hidden, generator)
@@ -106,9 +106,8 @@ class _RQVAE(nn.Module):
         super().__init__()
         d = centres[0].shape[1]
         self.books = nn.ParameterList(nn.Parameter(book.clone()) for book in centres)
-        self.encoder, self.decoder = (
-            nn.Sequential(nn.Linear(d, hidden), nn.ReLU(), nn.Linear(hidden, d)) for _ in range(2)
-        )
+        two = (nn.Sequential(nn.Linear(d, hidden), nn.ReLU(), nn.Linear(hidden, d)) for _ in range(2))
+        self.encoder, self.decoder = two
         for part in (self.encoder, self.decoder):
             nn.init.xavier_uniform_(part[0].weight, generator=generator)
             for zero in (part[0].bias, part[2].weight, part[2].bias):
@@ -130,10 +129,7 @@ class _RQVAE(nn.Module):
 
 
 def tell_apart(codes: Tensor) -> Tensor:
-    """Codes with one more token, ``(n_items, depth + 1)``: how many items before this one have the same code.
-
-    So that no two items have one sentence (Rajput et al. 2023, section 3.1).
-    """
+    """Codes and a last token, how many earlier items have the code: ``(n_items, depth + 1)`` (Rajput et al. 2023)."""
     codes = as_codes(codes, "codes")
     check_shape("n_items", "depth", codes=codes)
     count = pd.DataFrame(codes.numpy()).groupby(list(range(codes.shape[1]))).cumcount()
@@ -143,10 +139,9 @@ def tell_apart(codes: Tensor) -> Tensor:
 class Trie:
     """All beginnings of the items' sentences, level by level; those of one length are numbered in the order of words.
 
-    ``codes`` are ``(n_items, length)``, all different. ``prefixes[l]`` are the beginnings of l tokens,
-    ``(n_prefixes, l)``; ``children[l]`` has the number of the longer beginning for each token that may follow, or -1,
-    ``(n_prefixes, tokens)``. ``paths`` are the numbers of an item's beginnings, ``(n_items, length + 1)``; ``items``
-    the item of each whole sentence, ``(n_items,)``.
+    ``codes`` are ``(n_items, length)``, all different. ``prefixes[l]`` are the beginnings of l tokens, ``(n_prefixes,
+    l)``; ``children[l]`` numbers the longer one for each token that may follow, or -1, ``(n_prefixes, tokens)``.
+    ``paths`` numbers an item's beginnings, ``(n_items, length + 1)``; ``items`` are those of whole sentences.
     """
 
     def __init__(self, codes: Tensor) -> None:
@@ -175,9 +170,7 @@ class Trie:
         return [count > 0 for count in counts]
 
 
-def beam_search(
-    step: Step, trie: Trie, width: int, *, rows: int = 1, seen: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def beam_search(step: Step, trie: Trie, width: int, *, rows: int = 1, seen: Tensor | None = None) -> Lists:
     """The most likely items that a search finds which keeps ``width`` beginnings a level, and their log probabilities.
 
     ``step(prefixes)`` gives logits of the next token, ``(rows, w, tokens)``, after beginnings ``(rows, w, l)``; tokens
@@ -210,13 +203,3 @@ def all_log_probabilities(step: Step, trie: Trie, *, rows: int = 1) -> Tensor:
         chances[:, fork] = logits.masked_fill(children[fork] < 0, -torch.inf).log_softmax(-1).to(chances)
         total = (total[..., None] + chances)[:, children >= 0]  # the order of a trie is that of its longer beginnings
     return total[:, trie.paths[:, -1]]
-
-
-def _checked(vectors: Tensor, size: int, depth: int) -> np.ndarray:
-    """Vectors as float64, ``(n_items, d)``."""
-    check_counts(size=size, depth=depth)
-    check_shape("n_items", "d", vectors=vectors)
-    x = np.asarray(vectors, dtype=np.float64)
-    if len(x) == 0 or not np.isfinite(x).all():
-        raise InputError("vectors", got="none, or nan or infinite values", expected="one row an item, numbers")
-    return x

@@ -5,8 +5,6 @@ one network with four middles: vectors of the items so far, a middle that looks 
 vectors again, with which a score is a dot product. Of two items of one second the lower row is the later one.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, Self
 
 import torch
@@ -14,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, embedding_bag, pad
 from torch.optim import Adam
 
-from course_utils.data.interactions import Interactions, check_codes, check_sizes
-from course_utils.errors import InputError, NotFittedError, check_choice, check_counts, check_range
+from course_utils.data.interactions import Interactions, check_sizes
+from course_utils.errors import InputError, check_choice, check_counts, check_range
 from course_utils.learning import loop, negatives
 from course_utils.learning.losses import sampled_softmax_loss
 from course_utils.models.base import Codes, Described
@@ -57,15 +55,12 @@ class _Reader(Described):
     @torch.no_grad()
     def score(self, users: Codes) -> Tensor:
         """Scores of all items as the next one, ``(len(users), n_items)``."""
-        if self._histories is None:
-            raise NotFittedError(self)
-        return self._scores(self._histories[check_codes(users, len(self._histories), "users")])
+        return self._scores(self._histories[self._known(users, self._histories)])
 
     @torch.no_grad()
     def fold_in(self, history: Interactions) -> Tensor:
         """Scores for new users from their items alone, ``(history.n_users, n_items)``."""
-        if self._histories is None:
-            raise NotFittedError(self)
+        self._fitted(self._histories)
         check_sizes(history, None, self._n_items)
         return self._scores(sequences(history, self._histories.shape[1]))
 
@@ -75,9 +70,8 @@ class MarkovChain(_Reader):
 
     :math:`P(j \mid i) = (n_{ij} + \alpha / n) / (n_i + \alpha)`: how often j came directly after i, among all that came
     after i; n is the number of items, :math:`i_{-k}` the item k places before the last. ``last`` is m, ``decay`` δ,
-    ``smoothing`` α. With m = 1 it is a first-order Markov chain, all users alike (Rendle et al. 2010, section 3).
-    ``transitions`` is P, ``(n_items, n_items)``; rows sum to 1, or to 0 where nothing came after and α is 0.
-    Defaults: validation on MovieLens-100K.
+    ``smoothing`` α. With m = 1 it is a first-order Markov chain, all users alike (Rendle et al. 2010, section 3). Rows
+    of ``transitions``, P, sum to 1, or 0 where nothing came after and α is 0. Defaults: validation on MovieLens-100K.
     """
 
     def __init__(self, last: int = 5, *, decay: float = 0.8, smoothing: float = 100.0) -> None:
@@ -111,17 +105,13 @@ class _NextItem(_Reader):
     ``negatives`` it is among the right one and so many others that the user has not met, drawn anew for each place:
     ``sampler`` ``"uniform"`` or ``"popularity"`` (in proportion to their number of interactions; chapter 11).
 
-    Args:
-        factors: length d of all vectors.
-        length: how many items it looks back, L.
-        depth: blocks of SASRec and HSTU, layers of GRU4Rec, items that the widest filter of Caser sees.
-        dropout: the share of entries that are hidden in training, wherever the paper hides some.
-        negatives: items beside the right one, or 0 for all items.
-        sampler: which.
-        epochs: passes over all places of the training part, by Adam with step size ``lr``.
+    ``factors`` is the length d of all vectors, ``length`` L says how many items it looks back. ``depth`` counts blocks
+    of SASRec and HSTU, layers of GRU4Rec, items that the widest filter of Caser sees. A share ``dropout`` of entries is
+    hidden in training, wherever the paper hides some. Adam has step size ``lr``; an epoch is a pass over all places.
     """
 
     _defaults: ClassVar = (1, 0.3, 4, 0.004)  # depth, dropout, epochs, lr
+    _catalogue: int | None = None  # how many items there must be; None: any number
 
     def __init__(
         self,
@@ -151,19 +141,19 @@ class _NextItem(_Reader):
 
     def fit(self, interactions: Interactions, **training: object) -> Self:
         """Start anew and train; ratings are not looked at, ``training`` are options of ``loop.fit``."""
-        check_sizes(interactions)
+        check_sizes(interactions, None, self._catalogue)
         generator = torch.Generator().manual_seed(self.seed)
         self._keep(interactions, self.length)
-        self.network = Network(self._n_items, self.factors, self.dropout, self._middle(), generator)
+        self.network = self._make(generator)
         batches = loop.batches(*windows(interactions, self.length), batch_size=self.batch_size, generator=generator)
 
         def objective(network: Network, batch: loop.Batch) -> Tensor:
             users, rows = batch
             histories, targets = self.examples(rows)  # (B, L) both
-            real = torch.maximum(histories, targets) < self._n_items
+            real = torch.maximum(histories, targets) < self._n_items  # where either is padding, nothing is asked
             states, targets = network(histories, generator)[real], targets[real]  # (places, d), (places,)
             if not self.negatives:
-                return cross_entropy(network.score(states), targets)
+                return self._cost(network, states, targets)
             power = {"uniform": 0.0, "popularity": 1.0}[self.sampler]
             of = users[:, None].expand_as(real)[real]
             others = negatives.popularity(interactions, of, self.negatives, power=power, generator=generator)
@@ -175,11 +165,14 @@ class _NextItem(_Reader):
         return self
 
     def examples(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network reads and shall say at each place, ``(B, L)`` both, of rows of :func:`windows`.
-
-        Where either is padding, nothing is asked.
-        """
+        """What the network reads and shall say at each place, ``(B, L)`` both, of rows of :func:`windows`."""
         return rows[:, :-1], rows[:, 1:]
+
+    def _make(self, generator: torch.Generator) -> Network:  # NextCode has its own network, and its own cost
+        return Network(self._n_items, self.factors, self.dropout, self._middle(), generator)
+
+    def _cost(self, network: Network, states: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(network.score(states), targets)
 
     def _scores(self, histories: Tensor) -> Tensor:
         return self.network.score(self.network(histories, at=-1))
@@ -188,8 +181,7 @@ class _NextItem(_Reader):
 class GRU4Rec(_NextItem):
     """A recurrent network: one state, changed by each item in turn (Hidasi et al. 2016).
 
-    Here with the full softmax or sampled items in place of the paper's losses, the same vectors before and after, and
-    no biases in the gates.
+    Here with the losses above in place of the paper's, the same vectors before and after, and no biases in the gates.
     """
 
     _defaults: ClassVar = (1, 0.0, 4, 0.004)
@@ -239,8 +231,8 @@ class HSTU(_NextItem):
     r"""Attention without a softmax, with a gate: the block of Zhai et al. (2024), equations 1 to 3.
 
     :math:`U, V, Q, K = \text{SiLU}(W_1 x)`. A place gives another the weight :math:`A = \text{SiLU}(q^\top k + b) / L`,
-    b by their distance; weights need not sum to 1. Then :math:`x + W_2 (\text{norm}(A V) \odot U)`. The paper's other
-    bias, by the time between the two, is left out.
+    b by their distance, without the paper's other bias, by the time between the two; weights need not sum to 1. Then
+    :math:`x + W_2 (\text{norm}(A V) \odot U)`.
     """
 
     def _middle(self) -> nn.Module:

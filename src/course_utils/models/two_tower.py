@@ -36,9 +36,8 @@ class TwoTower(Described, nn.Module):
 
     Yi et al. (2019): the other items of a batch are the negatives, and :math:`\ln q_i` is taken from their scores
     (the logQ correction of chapter 11), q being an item's share of the interactions. Items that the user has met are
-    no negatives. Both vectors have length 1, and the temperature T sets how sharp the softmax is. The loss is minimised
-    by Adam with a step size that falls to 0. Features are ``(n_users, d)`` and ``(n_items, d)``. Defaults: validation
-    on MovieLens-100K.
+    no negatives. Both vectors have length 1, and the temperature T sets how sharp the softmax is. Adam's step size
+    falls to 0. Features are ``(n_users, d)`` and ``(n_items, d)``. Defaults: validation on MovieLens-100K.
     """
 
     def __init__(
