@@ -3,8 +3,6 @@
 Other files that no registry carries are the reader's own, below ``COURSE_DATA_DIR``.
 """
 
-from __future__ import annotations
-
 from course_utils.data import splits
 from course_utils.data.amazon_movies import load_amazon_movies
 from course_utils.data.complete_journey import load_complete_journey
@@ -15,16 +13,6 @@ from course_utils.data.movielens import MovieLens, load_movielens
 from course_utils.data.table import Table, k_core, load_table
 
 __all__ = [
-    "Interactions",
-    "MovieLens",
-    "Table",
-    "available",
-    "iter_criteo",
-    "k_core",
-    "load_amazon_movies",
-    "load_complete_journey",
-    "load_criteo",
-    "load_movielens",
-    "load_table",
-    "splits",
-]
+    "Interactions", "MovieLens", "Table", "available", "iter_criteo", "k_core", "load_amazon_movies",
+    "load_complete_journey", "load_criteo", "load_movielens", "load_table", "splits",
+]  # fmt: skip

@@ -3,8 +3,6 @@
 To cite: McAuley, Targett, Shi and van den Hengel, SIGIR 2015; He and McAuley, WWW 2016.
 """
 
-from __future__ import annotations
-
 import os
 
 import pandas as pd
@@ -22,8 +20,7 @@ def load_amazon_movies(path: str | os.PathLike | None = None) -> pd.DataFrame:
     order. A DataError names the line that is malformed, from 1. ``path`` is the file or the folder that holds it, by
     default ``amazon-movies/`` below ``COURSE_DATA_DIR``.
     """
-    file = files.find_file("amazon-movies", path)
-    parts = []
+    file, parts = files.find_file("amazon-movies", path), []
     for first, part in lines.tables(file, ",", _KINDS, lines.CHUNK):
         lines.refuse_lines(part["user_id"].isna() | part["item_id"].isna(), file, first, "a user and an item")
         lines.refuse_lines(~part["rating"].between(1, 5), file, first, "a rating from 1 to 5")

@@ -1,7 +1,5 @@
 """Two tables of yes-or-no questions, with a history that looks only backwards; taught in chapter 8."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -82,9 +80,8 @@ def journey_clicks(households: int = 150, *, seed: int = 0) -> pd.DataFrame:
 
     Columns ``household_id week product_id store_id``; ``label``; the categories ``display mailer`` (placement, "0" for
     none), ``age income household_size`` (missing for many households), ``department brand category``; the numbers
-    ``weeks_bought`` (1 to 12) and ``weeks_since`` (1 to 12) of household and product, ``price`` (what the household
-    last paid for one), ``range`` (different products it bought), ``popularity`` (households of the sample that
-    bought the product), all within the twelve weeks.
+    ``weeks_bought`` (1 to 12) and ``weeks_since`` (1 to 12) of household and product, ``price`` (what it last paid
+    for one), ``range`` (products it bought), ``popularity`` (households that bought it), all in the twelve weeks.
     """
     wanted = ["household_id", "store_id", "basket_id", "product_id", "quantity", "sales_value", "week"]
     journey = load_complete_journey({"transactions": wanted, "products": None, "demographics": None})

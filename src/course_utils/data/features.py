@@ -1,7 +1,5 @@
 """What is known of items and users, as tables of numbers; taught in chapters 2 and 15."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -17,13 +15,10 @@ _AGES = [0, 18, 25, 35, 45, 50, 56, 200]  # years, the groups of the larger Movi
 
 
 class Features(NamedTuple):
-    """Descriptions of items: rows of length 1 (0 where nothing is known), no entry below 0; a name for each column.
-
-    The names are such as ``"genre Comedy"``, ``"year 1995"``, ``"decade 1990"`` or ``"title story"``.
-    """
+    """Descriptions of items: rows of length 1 (0 where nothing is known), no entry below 0; a name for each column."""
 
     matrix: sparse.csr_array  # (n_items, n_features)
-    names: list[str]
+    names: list[str]  # such as "genre Comedy", "year 1995", "decade 1990" or "title story"
 
 
 def item_features(items: pd.DataFrame, *, genres: float = 1.0, years: float = 1.0, titles: float = 1.0) -> Features:
@@ -33,11 +28,8 @@ def item_features(items: pd.DataFrame, *, genres: float = 1.0, years: float = 1.
     length 1, times the root of its weight, and the whole row again to length 1. The cosine of two items that have all
     three parts is then the weighted mean of three cosines. A part of weight 0 has no columns.
 
-    Args:
-        items: columns ``title year genres`` as ``MovieLens.items`` has them, one row an item, in code order.
-        genres: weight of the genres, 0 or above.
-        years: weight of the year; it counts as two words, the year and the decade.
-        titles: weight of the title words of two letters or more, English stop words dropped.
+    ``items`` has the columns ``title year genres`` as ``MovieLens.items`` has them, one row an item, in code order. A
+    year counts as two words, the year and the decade; a title's words have two letters or more, and are no stop words.
     """
     title, released, kinds = (column(items, name, "items") for name in ("title", "year", "genres"))
     kinds, year = kinds.fillna(""), released.astype("string").fillna("")
@@ -45,27 +37,21 @@ def item_features(items: pd.DataFrame, *, genres: float = 1.0, years: float = 1.
     check_range("0 or more", **weights)
     if not any(weights.values()):
         raise InputError("genres, years, titles", got="three weights of 0", expected="one above 0")
-    dates = "year " + year + "|decade " + year.str[:3] + "0"
     texts = {
         "genres": ("genre " + kinds.str.replace("|", "|genre ")).where(kinds != "", ""),
-        "years": dates.where(released.notna(), ""),
+        "years": ("year " + year + "|decade " + year.str[:3] + "0").where(released.notna(), ""),
         "titles": title.fillna(""),
     }
     blocks, names = [], []
     for part in (part for part in weights if weights[part]):
-        tfidf = TfidfVectorizer(tokenizer=_split, token_pattern=None, lowercase=False)
-        if part == "titles":
-            tfidf = TfidfVectorizer(stop_words="english")
+        words = {"stop_words": "english"} if part == "titles" else {"token_pattern": r"[^|]+", "lowercase": False}
+        tfidf = TfidfVectorizer(**words)
         try:
             blocks.append(np.sqrt(weights[part]) * tfidf.fit_transform(texts[part].astype(str)))
         except ValueError as error:  # scikit-learn's "empty vocabulary" says not of what
             raise InputError(f"items, {part}", got="no word of any item", expected=f"words, or {part}=0") from error
         names += [("title " if part == "titles" else "") + name for name in tfidf.get_feature_names_out()]
     return Features(sparse.csr_array(normalize(sparse.hstack(blocks))), names)
-
-
-def _split(text: str) -> list[str]:
-    return [word for word in text.split("|") if word]
 
 
 def user_features(users: pd.DataFrame) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Fetching, checking and keeping files: the cache, downloads, archives, and where a reader's own files lie."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess
@@ -84,8 +82,7 @@ def read_members(archive: Path, wanted: dict[str, str]) -> dict[str, bytes]:
             for path in wanted.values():
                 if path not in file.namelist():
                     raise DataError(f"{archive.name}: has no member {path!r}")
-                size = file.getinfo(path).file_size  # zipfile reads no more than it names here
-                if size > MOST_BYTES:
+                if (size := file.getinfo(path).file_size) > MOST_BYTES:  # zipfile reads no more than it names here
                     raise DataError(f"{archive.name}: {path!r} unpacks to {size:,} bytes; at most {MOST_BYTES:,}")
             return {name: file.read(path) for name, path in wanted.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
@@ -108,10 +105,7 @@ def download_url(url: str, known_sha256: str, folder: Path) -> Path:
 
 
 def download_wheel(requirement: str, folder: Path) -> Path:
-    """Download one wheel, such as ``"recbole==1.2.1"``, into an empty folder by pip; it is never installed.
-
-    The package index names the wheel's checksum, to which pip holds it.
-    """
+    """Download one wheel, such as ``"recbole==1.2.1"``, by pip, which checks the index's sum; it is never installed."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     command += ["--disable-pip-version-check", "--quiet", "--retries", "1", "--timeout", "20"]
     command += ["--dest", str(folder), requirement]

@@ -1,7 +1,5 @@
 """How a reader's table is written: separator, encoding, kinds of ids, the unit of time; found out, not assumed."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io
@@ -85,8 +83,7 @@ def ids(values: pd.Series) -> pd.Series:
 
 def numbers(values: pd.Series, name: str, column: str) -> pd.Series:
     """Numbers, as ``float64``."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.isna().any():
+    if (numbers := pd.to_numeric(values, errors="coerce")).isna().any():
         row = int(numbers.isna().to_numpy().argmax())
         with_point = pd.to_numeric(str(values.iloc[row]).replace(",", "."), errors="coerce")
         way = "" if np.isnan(with_point) else f' with a point, {with_point}: pd.read_csv(file, decimal=",") reads it'
@@ -97,8 +94,7 @@ def numbers(values: pd.Series, name: str, column: str) -> pd.Series:
 def seconds(values: pd.Series, name: str, notes: list[str]) -> pd.Series:
     """Whole seconds since 1970, rounded down, from numbers of a unit that their size tells, or from dates."""
     if not pd.api.types.is_datetime64_any_dtype(values):
-        numbers = pd.to_numeric(values, errors="coerce")
-        if not numbers.isna().any():
+        if not (numbers := pd.to_numeric(values, errors="coerce")).isna().any():
             middle = numbers.abs().median()
             unit, per_second = next((unit, size) for unit, (size, limit) in _UNITS.items() if middle < limit)
             early = ", all before 1980: is it the column of times?" if numbers.max() < _1980 * per_second else ""

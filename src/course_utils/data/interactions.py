@@ -1,46 +1,42 @@
 """The bridge from pandas tables to integer codes and tensors."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
+from torch import Tensor
 
 from course_utils.data import columns
 from course_utils.errors import InputError, check_shape
 
 Values = Sequence | pd.Index | pd.Series | np.ndarray
+Ids, Span = Values | None, tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)  # field-wise == would compare whole tensors
 class Interactions:
     """Interactions of users with items, as integer codes; taught in chapter 0. Build it with :meth:`from_frame`."""
 
-    users: torch.Tensor  # codes in 0 .. n_users - 1, torch.long; this and the next three are (n_interactions,)
-    items: torch.Tensor  # codes in 0 .. n_items - 1, torch.long
-    ratings: torch.Tensor  # in the units of the table (1 where it has none), default dtype
-    timestamps: torch.Tensor  # seconds since 1970, torch.long (0 where the table has none)
+    users: Tensor  # codes in 0 .. n_users - 1, torch.long; this and the next three are (n_interactions,)
+    items: Tensor  # codes in 0 .. n_items - 1, torch.long
+    ratings: Tensor  # in the units of the table (1 where it has none), default dtype
+    timestamps: Tensor  # seconds since 1970, torch.long (0 where the table has none)
     user_ids: pd.Index  # original id of each user code (n_users,)
     item_ids: pd.Index  # original id of each item code (n_items,)
-    rating_range: tuple[float, float] | None = None  # of the whole table that this is a part of, where it is known
+    rating_range: Span = None  # of the whole table that this is a part of, where it is known
 
     def __repr__(self) -> str:
         return f"Interactions({len(self):,} of {self.n_users:,} users with {self.n_items:,} items)"
 
     @classmethod
     def from_frame(
-        cls,
-        ratings: pd.DataFrame,
-        *,
-        user_ids: Values | None = None,
-        item_ids: Values | None = None,
-        rating_range: tuple[float, float] | None = None,
-    ) -> Interactions:
+        cls, ratings: pd.DataFrame, *, user_ids: Ids = None, item_ids: Ids = None, rating_range: Span = None
+    ) -> Self:
         """Code a table of ratings, in the order of its rows; what is missing, repeated or unknown is refused.
 
         Args:
@@ -51,8 +47,7 @@ class Interactions:
         """
         users, user_ids = _codes(columns.column(ratings, "user_id", "ratings"), user_ids, "user_id")
         items, item_ids = _codes(columns.column(ratings, "item_id", "ratings"), item_ids, "item_id")
-        repeated = ratings.duplicated(["user_id", "item_id"]).to_numpy()
-        if repeated.any():
+        if (repeated := ratings.duplicated(["user_id", "item_id"]).to_numpy()).any():
             pair = ratings.loc[repeated, ["user_id", "item_id"]].iloc[0]
             got = f"{repeated.sum()} repeated pair(s), the first is user {pair.user_id}, item {pair.item_id}"
             raise InputError("ratings", got=got, expected="each (user_id, item_id) pair once")
@@ -86,21 +81,15 @@ class Interactions:
         values = np.ones(len(self)) if binary else self.ratings.double().numpy()
         if decay != 1:
             values = values * decay ** self.age().double().numpy()
-        places = self.users.numpy(), self.items.numpy()
-        return sparse.csr_array((values, places), shape=(self.n_users, self.n_items))
+        return sparse.csr_array((values, (self.users.numpy(), self.items.numpy())), shape=(self.n_users, self.n_items))
 
-    def age(self) -> torch.Tensor:
-        """How many of her interactions came after each one, ``(n_interactions,)``: 0 for a user's last; chapter 18.
-
-        Of two interactions of one second the lower row is the later one.
-        """
+    def age(self) -> Tensor:
+        """How many of her interactions came after each, ``(n_interactions,)``; in one second by row; chapter 18."""
         users = self.users.numpy()
-        order = np.lexsort((self.timestamps.numpy(), users))  # stable
-        age = np.empty(len(users), np.int64)
-        age[order] = np.cumsum(np.bincount(users, minlength=self.n_users))[users[order]] - 1 - np.arange(len(users))
-        return torch.from_numpy(age)
+        place, counts = columns.places(users, self.timestamps.numpy())
+        return torch.from_numpy(counts[users] - 1 - place)
 
-    def mask(self) -> torch.Tensor:
+    def mask(self) -> Tensor:
         """True where a user has an interaction with an item: bool ``(n_users, n_items)``."""
         seen = torch.zeros(self.n_users, self.n_items, dtype=torch.bool)
         seen[self.users, self.items] = True
@@ -109,8 +98,7 @@ class Interactions:
 
 def _codes(column: pd.Series, ids: object, name: str) -> tuple[np.ndarray, pd.Index]:
     """Codes of a column of ids, and the index that decodes them."""
-    missing = int(_not_an_id(column).sum())
-    if missing:
+    if missing := int(_not_an_id(column).sum()):
         raise InputError(name, got=f"{missing} missing or infinite value(s)", expected="an id in every row")
     if isinstance(ids, pd.DataFrame):
         raise InputError(f"{name}s", got="a DataFrame", expected=f"one id a code, such as table[{name!r}]")
@@ -123,8 +111,7 @@ def _codes(column: pd.Series, ids: object, name: str) -> tuple[np.ndarray, pd.In
     if not index.is_unique:
         raise InputError(f"{name}s", got=f"{index[index.duplicated()][0]!r} twice", expected="each id once")
     codes = index.get_indexer(column)
-    unknown = column[codes < 0]
-    if len(unknown):
+    if len(unknown := column[codes < 0]):
         kind, known = (pd.api.types.infer_dtype(values, skipna=False) for values in (unknown, index))
         got = f"unknown id(s) {unknown.unique()[:3].tolist()} of type {kind}"
         such = f", such as {index[:2].tolist()}" if len(index) else ""
@@ -138,11 +125,10 @@ def _not_an_id(column: pd.Series) -> pd.Series:
     return missing | column.isin([np.inf, -np.inf]) if pd.api.types.is_float_dtype(column) else missing
 
 
-def as_codes(codes: torch.Tensor | Values, name: str) -> torch.Tensor:
+def as_codes(codes: Tensor | Values, name: str) -> Tensor:
     """A tensor, array, Series or list of whole numbers as ``torch.long``; fractions are no codes, nor is text."""
-    if not isinstance(codes, torch.Tensor):
-        found = np.asarray(codes)
-        if found.dtype.kind not in "iuf":
+    if not isinstance(codes, Tensor):
+        if (found := np.asarray(codes)).dtype.kind not in "iuf":
             raise InputError(name, got=f"values of type {found.dtype}", expected="codes, whole numbers")
         codes = torch.as_tensor(found)
     cut = codes.is_floating_point() and bool((codes % 1 != 0).any())
@@ -152,7 +138,7 @@ def as_codes(codes: torch.Tensor | Values, name: str) -> torch.Tensor:
     return codes.long()
 
 
-def check_codes(codes: torch.Tensor | Values, n: int, name: str) -> torch.Tensor:
+def check_codes(codes: Tensor | Values, n: int, name: str) -> Tensor:
     """Codes that a model was asked about, ``(len,)``, as ``torch.long``; refused outside ``0 .. n - 1``."""
     codes = as_codes(codes, name)
     check_shape("len", **{name: codes})
@@ -163,9 +149,7 @@ def check_codes(codes: torch.Tensor | Values, n: int, name: str) -> torch.Tensor
     return codes
 
 
-def check_pairs(
-    users: torch.Tensor, items: torch.Tensor, n_users: int, n_items: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def check_pairs(users: Tensor, items: Tensor, n_users: int, n_items: int) -> tuple[Tensor, Tensor]:
     """Codes of pairs, an item for each user, as ``torch.long``; see :func:`check_codes`."""
     users, items = check_codes(users, n_users, "users"), check_codes(items, n_items, "items")
     check_shape(len(users), items=items)
@@ -190,9 +174,7 @@ def check_sizes(interactions: Interactions, n_users: int | None = None, n_items:
         raise InputError("interactions", got=f"{sizes} users and items", expected=f"{own}, as the model")
 
 
-def csr_tensor(
-    starts: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, size: tuple[int, int]
-) -> torch.Tensor:
+def csr_tensor(starts: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     """A sparse ``(R, C)`` tensor from rows that are known to be sound, without torch's warnings and checks.
 
     ``starts`` says where each row begins among the N entries, and the end of the last one, ``(R + 1,)``; ``columns``,

@@ -4,8 +4,6 @@ The chunks of ``pandas.read_csv`` alone will not do: it fills a line that is too
 wraps a number beyond 2^63, both without a word.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io
@@ -82,8 +80,7 @@ def _check_fields(lines: list[bytes], name: str, first: int, sep: str, n_fields:
     for number, line in enumerate(lines, first):
         if len(line) == LONGEST_LINE:
             raise DataError(f"{name}: line {number}: no end within {LONGEST_LINE:,} bytes")
-        found = 1 + line.count(separator)
-        if found != n_fields:
+        if (found := 1 + line.count(separator)) != n_fields:
             text = line[:80].decode("utf-8", "replace").rstrip("\r\n")
             raise DataError(f"{name}: line {number}: {found} field(s), expected {n_fields}: {text!r}")
 

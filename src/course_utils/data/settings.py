@@ -1,7 +1,5 @@
 """The environment variables that the package reads, each in one place; an empty one counts as not set."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -10,15 +10,13 @@ split by user), rounded to the nearest whole number, halves up, and at least one
 ``test_size=0.2`` a user with one or two rows has no test row.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
-from course_utils.data.columns import column, times
+from course_utils.data.columns import column, places, times
 from course_utils.errors import DataError, InputError, check_choice, check_counts, check_range
 
 Split = tuple[pd.DataFrame, pd.DataFrame]
@@ -32,16 +30,11 @@ _MOVIELENS_FOLDS = ("u1", "u2", "u3", "u4", "u5", "ua", "ub")
 def random_split(ratings: pd.DataFrame, test_size: float = 0.2, *, by_user: bool = True, seed: Seed = 0) -> Split:
     """Put random rows of each user aside, or of all at once: the book's protocol for top-N lists, seeds 0, 1 and 2."""
     _check(ratings, "user_id", test_size=test_size)
-    keys = np.random.default_rng(seed).random(len(ratings))
-    users = ratings["user_id"].factorize()[0] if by_user else np.zeros(len(ratings), np.int64)
-    return _last_to_test(ratings, users, keys, test_size)
+    return _last_to_test(ratings, np.random.default_rng(seed).random(len(ratings)), test_size, by_user)
 
 
 def k_fold(ratings: pd.DataFrame, n_splits: int = 5, *, seed: Seed = 0) -> Iterator[Split]:
-    """Cut all rows at random into 2 or more folds, each the test part once: the book's protocol for ratings.
-
-    The sizes of the test parts differ by one row at most; together they are the whole table.
-    """
+    """Cut all rows at random into equal folds (± 1 row), each the test part once: the book's protocol for ratings."""
     _check(ratings)
     check_counts(2, len(ratings), n_splits=n_splits)
     fold = np.empty(len(ratings), np.int64)
@@ -63,8 +56,7 @@ def movielens_fold(ratings: pd.DataFrame, name: str) -> Split:
         needed = f"fold {name!r} needs the 100,000 ratings in the order of u.data, as load_movielens() gives them"
         raise DataError(f"{needed}; this table has {len(ratings):,} rows or another order")
     if name in ("ua", "ub"):
-        place = ratings.groupby("user_id", sort=False).cumcount().to_numpy() // 10
-        in_test = place == ("ua", "ub").index(name)
+        in_test = ratings.groupby("user_id", sort=False).cumcount().to_numpy() // 10 == ("ua", "ub").index(name)
     else:
         in_test = np.arange(_MOVIELENS_ROWS) // (_MOVIELENS_ROWS // 5) == int(name[1]) - 1
     train, test = (part.sort_values(["user_id", "item_id"], kind="stable") for part in _parts(ratings, in_test))
@@ -76,20 +68,20 @@ def leave_last_out(ratings: pd.DataFrame, n: int = 1) -> Split:
     _check(ratings, "user_id", "timestamp")
     check_counts(n=n)
     users = ratings["user_id"].factorize()[0]
-    place, counts = _places(users, _times(ratings))
+    place, counts = places(users, _times(ratings))
     return _parts(ratings, (counts[users] > n) & (place >= counts[users] - n))
 
 
 def per_user_temporal(ratings: pd.DataFrame, test_size: float = 0.2) -> Split:
     """Put the latest share of each user's rows aside; another user's training rows may be younger (chapter 3)."""
     _check(ratings, "user_id", "timestamp", test_size=test_size)
-    return _last_to_test(ratings, ratings["user_id"].factorize()[0], _times(ratings), test_size)
+    return _last_to_test(ratings, _times(ratings), test_size, by_user=True)
 
 
 def temporal_split(ratings: pd.DataFrame, test_size: float = 0.2) -> Split:
     """Put the latest share of all rows aside: the only split here that leaks nothing from the future (chapter 3)."""
     _check(ratings, "timestamp", test_size=test_size)
-    return _last_to_test(ratings, np.zeros(len(ratings), np.int64), _times(ratings), test_size)
+    return _last_to_test(ratings, _times(ratings), test_size, by_user=False)
 
 
 def break_ties(ratings: pd.DataFrame, ties: str, *, seed: Seed = 0) -> pd.DataFrame:
@@ -129,18 +121,10 @@ def _times(ratings: pd.DataFrame) -> np.ndarray:
     return when.astype("int64").to_numpy() if pd.api.types.is_datetime64_any_dtype(when) else times(when)
 
 
-def _places(groups: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Place of each row among its group's rows sorted by key (ties by row), and the size of each group."""
-    counts = np.bincount(groups)
-    order = np.lexsort((keys, groups))  # stable
-    place = np.empty(len(groups), np.int64)
-    place[order] = np.arange(len(groups)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return place, counts
-
-
-def _last_to_test(ratings: pd.DataFrame, groups: np.ndarray, keys: np.ndarray, test_size: float) -> Split:
-    """Send the rows with the largest keys of each group to the test part."""
-    place, counts = _places(groups, keys)
+def _last_to_test(ratings: pd.DataFrame, keys: np.ndarray, test_size: float, by_user: bool) -> Split:
+    """Send the rows with the largest keys, of each user or of all, to the test part."""
+    groups = ratings["user_id"].factorize()[0] if by_user else np.zeros(len(ratings), np.int64)
+    place, counts = places(groups, keys)
     n_test = np.minimum(np.floor(counts * test_size + 0.5).astype(np.int64), counts - 1)
     return _parts(ratings, place >= (counts - n_test)[groups])
 

@@ -1,8 +1,6 @@
 """A reader's own table of ratings, purchases or plays, checked and told apart; the page "Your own data" teaches it."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +16,13 @@ _TOGETHER = {"mean": "mean", "sum": "sum", "count": "size"}
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Ratings with all that is known of users and items; taught in chapter 0, and on the page "Your own data".
+    """Ratings with all that is known of users and items; taught in chapter 0, and on the page "Your own data"."""
 
-    Attributes:
-        ratings: ``user_id item_id``, and ``rating`` (float) and ``timestamp`` (int, seconds since 1970) where there
-            are some; one row a pair.
-        users: ``user_id``, one row each.
-        items: ``item_id``, one row each, and ``title`` where there is one.
-        citation: what to cite.
-        notes: what :func:`load_table` took the file for, and what it changed.
-    """
-
-    ratings: pd.DataFrame
-    users: pd.DataFrame
-    items: pd.DataFrame
-    citation: str = ""
-    notes: tuple[str, ...] = field(default=(), repr=False)
+    ratings: pd.DataFrame  # user_id item_id, if known rating (float), timestamp (int, seconds since 1970); a row a pair
+    users: pd.DataFrame  # user_id, one row each
+    items: pd.DataFrame  # item_id, one row each, and title where there is one
+    citation: str = ""  # what to cite
+    notes: tuple[str, ...] = ()  # what load_table took the file for, and what it changed
 
     def __repr__(self) -> str:
         counts = f"{len(self.ratings):,} rows, {len(self.users):,} users, {len(self.items):,} items"
@@ -60,8 +49,7 @@ class Table:
 
     def title(self, item: object) -> str:
         """The title of an item id, or the id where there is none."""
-        found = self.items.loc[self.items["item_id"] == item]
-        if found.empty:
+        if (found := self.items.loc[self.items["item_id"] == item]).empty:
             raise InputError("item", got=repr(item), expected=f"one of the {len(self.items)} item ids")
         return str(found.iloc[0].get("title", item))
 
@@ -70,8 +58,7 @@ class Table:
         rows, n_users, n_items = len(self.ratings), len(self.users), len(self.items)
         if not rows:
             raise DataError("the table has no rows: did k_core drop them all? Smaller limits keep more")
-        counts = self.ratings["item_id"].value_counts()
-        top = counts.head(max(1, n_items // 10)).sum()
+        top = self.ratings["item_id"].value_counts().head(max(1, n_items // 10)).sum()
         found = {"users": n_users, "items": n_items, "rows": rows, "density": rows / (n_users * n_items)}
         found["median a user"] = self.ratings["user_id"].value_counts().median()
         found["share of the top tenth of the items"] = top / rows
@@ -99,8 +86,7 @@ def load_table(
 ) -> Table:
     """Read a table of who had what, and print what it was taken for.
 
-    Separator, encoding, header and the unit of time are found out. A number names a column by its place, from 0, and
-    says that there is no header.
+    Separator, encoding and unit of time are found out. A column named by its place, from 0, says: there is no header.
 
     Args:
         source: a file (``.csv``, ``.tsv``, ``::``, any of them ``.gz``, ``.parquet``), or a DataFrame.
@@ -129,8 +115,7 @@ def load_table(
         name = name or Path(source).name
         raw = formats.read(Path(source).expanduser(), isinstance(user, int), notes)
     table = pd.DataFrame({ours: _asked(raw, theirs, ours) for ours, theirs in asked.items()}).reset_index(drop=True)
-    table = _without_gaps(table, name, missing, notes)
-    if table.empty:
+    if (table := _without_gaps(table, name, missing, notes)).empty:
         raise DataError(f"{name}: no rows")
     for ids in ("user_id", "item_id"):
         table[ids] = formats.ids(table[ids])
@@ -193,9 +178,8 @@ def _without_gaps(table: pd.DataFrame, name: str, missing: str, notes: list[str]
         return table
     said = ", ".join(f"{n} without {column}" for column, n in counts.items() if n)
     if missing == "error":
-        raise DataError(
-            f'{name}: {rows.sum()} of {len(table)} rows have a gap ({said}): missing="drop" leaves them out'
-        )
+        out_of = f"{rows.sum()} of {len(table)} rows have a gap ({said})"
+        raise DataError(f'{name}: {out_of}: missing="drop" leaves them out')
     notes.append(f"{rows.sum()} rows left out ({said})")
     return table[~rows].reset_index(drop=True)
 

@@ -7,18 +7,6 @@ from course_utils.notebook.plots import PALETTE, label_ends, spread_bars
 from course_utils.notebook.reader import expect, predict
 
 __all__ = [
-    "PALETTE",
-    "check",
-    "demo",
-    "diagram",
-    "expect",
-    "figure",
-    "glue",
-    "label_ends",
-    "predict",
-    "progress",
-    "results",
-    "say",
-    "setup",
-    "spread_bars",
-]
+    "PALETTE", "check", "demo", "diagram", "expect", "figure", "glue", "label_ends", "predict", "progress", "results",
+    "say", "setup", "spread_bars",
+]  # fmt: skip

@@ -1,12 +1,10 @@
 """Self-checks for exercises: right, or what went wrong and where to look next, never the answer."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
@@ -19,17 +17,11 @@ _tried: dict[tuple[str, str], list[str]] = {}  # of each step the wrong answers 
 
 @dataclass(frozen=True)
 class Result:
-    """What ``check`` found: printed, it is the sentence that the reader saw.
+    """What ``check`` found: printed, it is the sentence that the reader saw."""
 
-    Attributes:
-        exercise: chapter and letter, ``"03a"``.
-        steps: step -> ``"right"``, ``"wrong"`` or ``"open"`` (not answered).
-        hint: what is said of the first step that is wrong, or nothing.
-    """
-
-    exercise: str
-    steps: dict[str, str] = field(default_factory=dict)
-    hint: str = ""
+    exercise: str  # chapter and letter, "03a"
+    steps: dict[str, str]  # step -> "right", "wrong" or "open", not answered
+    hint: str  # what is said of the first step that is wrong, or nothing
 
     @property
     def right(self) -> bool:
@@ -52,17 +44,10 @@ class Result:
 def check(exercise: str, **steps: object) -> Result:
     """Compare your answers with the book's, say which step is not right yet, and why if that can be seen.
 
-    A step is ``None`` while it is open. A whole number must be exact, any other number right in the last digit that
-    the exercise asks for; Python's, NumPy's and torch's numbers, tables of one entry and texts such as ``"0.25"``
-    are taken alike. Text is compared without regard to case. A second and a third wrong answer get a further hint.
-    The answers themselves are stored as hashes only.
-
-    Args:
-        exercise: chapter and letter, ``"03a"``.
-        **steps: the answers by the name of their step.
-
-    Returns:
-        ``Result``, whose sentence is printed.
+    ``exercise`` is chapter and letter, ``"03a"``; ``steps`` are the answers by name, ``None`` while open. A whole
+    number must be exact, any other number right in the last digit that the exercise asks for; Python's, NumPy's and
+    torch's numbers, tables of one entry and texts such as ``"0.25"`` are taken alike. Text is compared without regard
+    to case. A second and a third wrong answer get a further hint. The answers themselves are stored as hashes only.
     """
     check_choice(sorted(answers()), exercise=exercise)
     known = answers()[exercise]
@@ -78,15 +63,13 @@ def check(exercise: str, **steps: object) -> Result:
 
 def _wrong(exercise: str, step: str, value: object) -> str:
     """Nothing where the answer is right, else the sentence that helps most."""
-    entry = answers()[exercise][step]
-    value = _one(value)
+    entry, value = answers()[exercise][step], _one(value)
     if entry["digits"] is None:
         if not isinstance(value, str | bool):
             return f"A word is asked for, not {_kind(value)}."
-        forms = {_words(value)}
+        forms = {" ".join(str(value).lower().split())}
     else:
-        number = _number(value, whole=entry["digits"] == 0)
-        if number is None:
+        if (number := _number(value, whole=entry["digits"] == 0)) is None:
             return f"A number is asked for, not {_kind(value)}."
         forms = _units(number, entry["digits"])
     if _is(exercise, step, forms, entry["hash"]):
@@ -163,10 +146,6 @@ def _units(number: float, digits: int) -> set[int]:
         return set()
     scaled = number * 10**digits
     return {round(scaled + shift * 1e-9 * max(1, abs(scaled))) for shift in (-1, 0, 1)}
-
-
-def _words(value: str | bool) -> str:
-    return " ".join(str(value).lower().split())
 
 
 def _is(exercise: str, step: str, forms: object, stored: str) -> bool:

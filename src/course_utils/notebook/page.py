@@ -1,7 +1,5 @@
 """The desk that every notebook sits at: set-up, figures with alt text, diagrams, glue, progress."""
 
-from __future__ import annotations
-
 import base64
 import io
 import random

@@ -1,7 +1,5 @@
 """The book's plot style, and the two charts that many chapters draw."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What lets a reader act: a guess before the answer, and claims that survive a turned knob."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +20,7 @@ class Prediction:
     choices: tuple[str, ...] = ()
 
     def outcome(self, value: float | str, form: str = ".3g") -> None:
-        """Print what came out beside the guess.
-
-        Args:
-            value: a number in the prediction's unit, or one of its choices.
-            form: how a number is written.
-        """
+        """Print what came out, a number in the prediction's unit (as ``form``) or a choice, beside the guess."""
         if self.choices and value not in self.choices:
             raise InputError("value", got=repr(value), expected=f"one of {list(self.choices)}")
         value = value.item() if hasattr(value, "item") else value
@@ -51,9 +44,6 @@ def predict(
         guess: yours; ``None`` until you have one.
         unit: of a number, ``"per cent"``; for a plain number say what is counted, ``"films"``.
         choices: the answers to choose from, at least two; then there is no unit.
-
-    Returns:
-        ``Prediction``, whose ``outcome`` shows the result beside the guess.
     """
     choices = tuple(choices)
     if bool(unit) == bool(choices) or len(choices) == 1 or len(set(choices)) < len(choices):
@@ -77,16 +67,11 @@ def predict(
 
 
 def expect(condition: object, holds: str) -> None:
-    """A claim of the printed run: it must hold where the book is tested, and only warns where you experiment.
+    """A claim of the printed run: AssertionError where the book is tested (``COURSE_STRICT``), a warning elsewhere.
 
-    Args:
-        condition: what is claimed; arrays and tensors of one entry count as that entry.
-        holds: why, or for which settings, it holds: ``"for seed 0"``.
-
-    Raises:
-        AssertionError: it does not hold, and ``COURSE_STRICT`` is set, as it is when the book is tested.
+    ``condition`` may be a tensor of one entry; ``holds`` says why, or for which settings, it holds: ``"for seed 0"``.
     """
-    if bool(condition):
+    if condition:
         return
     if settings.strict():
         raise AssertionError(f"expected to hold {holds}")

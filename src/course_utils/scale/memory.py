@@ -1,7 +1,5 @@
 """How much memory a call takes, measured in a process of its own; taught in chapter 16."""
 
-from __future__ import annotations
-
 import multiprocessing.connection
 import re
 import resource

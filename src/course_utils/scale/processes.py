@@ -4,8 +4,6 @@
 module: it joins the group, calls the function, and writes down what that returns.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import re
@@ -40,8 +38,7 @@ def launch(target: str, processes: int = 2, payload: Any = None, *, timeout: flo
     """Call a function in several processes of one gloo group, and gather what each returns, by rank.
 
     ``target`` is ``"module:function"``; the function takes the payload, anything that ``torch.save`` writes. Each
-    process has one thread, float64 as its default type, and seed 0. One that fails, is killed, or takes more seconds
-    than ``timeout`` ends them all, and a WorkerError names it.
+    process has one thread, float64 and seed 0. If one fails, or takes ``timeout`` seconds, all end with a WorkerError.
     """
     if not re.fullmatch(r"[\w.]+:\w+", target):
         raise InputError("target", got=repr(target), expected="'module:function'")
@@ -50,8 +47,7 @@ def launch(target: str, processes: int = 2, payload: Any = None, *, timeout: flo
         folder, line = Path(name), [*command(processes), target, name]
         torch.save(payload, folder / "payload.pt")
         with (folder / "log.txt").open("wb") as log:
-            streams = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
-            run = subprocess.Popen(line, env=_environment(name), **streams)
+            run = subprocess.Popen(line, env=_environment(name), stdin=subprocess.PIPE, stdout=log, stderr=log)
         with run:  # at the end the pipe closes, and with it ends whoever is left
             try:
                 code = run.wait(timeout)
@@ -113,8 +109,7 @@ def main(target: str, name: str) -> None:
     try:
         distributed.init_process_group("gloo", timeout=PATIENCE)
         payload = torch.load(folder / "payload.pt", weights_only=False)
-        result = getattr(importlib.import_module(module), function)(payload)
-        torch.save(result, folder / f"rank{rank}.pt")
+        torch.save(getattr(importlib.import_module(module), function)(payload), folder / f"rank{rank}.pt")
     except BaseException as error:
         (folder / f"rank{rank}.error").write_text(f"{type(error).__name__}: {error}")
         raise

@@ -1,10 +1,7 @@
 """DLRM on several processes: its tables dealt out, the rest copied; taught in chapter 16.
 
-Rank r of W processes has B of the W * B rows of a batch, and F_r of the F tables. Codes travel to the tables,
-embeddings to the rows.
+Rank r of W processes has B of the W * B rows and F_r of the F tables. Codes travel to tables, embeddings to rows.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise

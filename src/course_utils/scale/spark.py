@@ -1,7 +1,5 @@
 """A local Spark, quiet and on this machine alone, and what it wrote down about its work; chapter 16."""
 
-from __future__ import annotations
-
 import atexit
 import importlib.util
 import json
@@ -39,8 +37,7 @@ def find_java() -> Java:
         raise MissingToolError("pyspark", 'run: python -m pip install "course-utils[scale]"')
     seen = []
     for binary in _candidates():
-        version = _java_version(binary)
-        if version in JAVAS:
+        if (version := _java_version(binary)) in JAVAS:
             return Java(binary.resolve().parents[1], version)
         if version is not None:
             seen.append(f"version {version} at {binary}")
@@ -69,17 +66,16 @@ def _candidates() -> Iterator[Path]:
         yield from sorted([*folder.glob("*/bin/java"), *folder.glob("*/Contents/Home/bin/java")])
 
 
-def session(*, cores: int = 2, master: str | None = None) -> SparkSession:
+def session(*, cores: int = 2, master: str | None = None) -> "SparkSession":
     """Start a Spark of our own: ``cores`` threads on this machine, no web page, no port but on the loopback.
 
     What Spark says goes to ``spark.log`` in a new ``folder``, beside the event log that :func:`stages` reads. One
-    session at a time: another one stops it, and ``stop`` removes its folder. ``master`` is the address of a cluster
-    that does the work instead; nothing else changes then.
+    session at a time: another one stops it, and ``stop`` removes its folder. ``master``: address of a cluster instead.
     """
     check_counts(cores=cores)
     java = find_java()
-    with warnings.catch_warnings():  # pyspark does not know the newest pandas; nothing here hands it a table of it
-        warnings.simplefilter("ignore", FutureWarning)
+    # pyspark does not know the newest pandas; nothing here hands it a table of it
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
         import pyspark
         from pyspark.java_gateway import launch_gateway
         from pyspark.sql import SparkSession
@@ -128,11 +124,10 @@ def _settings(folder: Path) -> dict[str, str]:
     }
 
 
-def stages(spark: SparkSession) -> pd.DataFrame:
+def stages(spark: "SparkSession") -> pd.DataFrame:
     """What each finished stage read and wrote in shuffles (what moves between stages), by Spark's own count.
 
-    One row a stage, in order of its number: ``stage job name tasks``, and ``rows_written bytes_written rows_read
-    bytes_read``, sums over the stage's tasks.
+    A row a stage: ``stage job name tasks``, and sums over them ``rows_written bytes_written rows_read bytes_read``.
     """
     context = spark.sparkContext
     context._jsc.sc().listenerBus().waitUntilEmpty()  # all events are in the log

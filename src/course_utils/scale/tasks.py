@@ -1,7 +1,5 @@
 """What the processes of chapter 16 do: each takes the payload, and returns what the notebook shall see."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From a history to a list with reasons; taught in chapter 21."""
 
-from __future__ import annotations
-
 from itertools import islice
 
 import numpy as np
@@ -51,10 +49,7 @@ def _equations(model: ImplicitALS, items: Tensor, stars: Tensor, shared: Tensor 
 
 
 class Answers:
-    """A fitted model that knows ``fold_in``, and the table that it was fitted to.
-
-    With ``index`` usearch finds candidates by the vectors of an ImplicitALS; their scores are exact.
-    """
+    """A fitted model that knows ``fold_in``, and its table; an ``index`` finds candidates, whose scores are exact."""
 
     def __init__(self, model: Recommender, table: Table, *, index: bool = False) -> None:
         self.model, self.known, self._index, self._shared = model, table.interactions(), None, None

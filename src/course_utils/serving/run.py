@@ -1,7 +1,5 @@
 """A service beside a notebook: started, asked, stopped; taught in chapter 21."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import socket

@@ -1,7 +1,5 @@
 """What was shown and what people said, in one SQLite file that outlives the process; taught in chapter 21."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 import threading

@@ -1,11 +1,8 @@
 """Ratings of accounts that nobody owns, made to change what a factorisation predicts for others; chapter 14.
 
-In the spirit of Rastegarpanah, Gummadi and Crovella (2019): a few accounts are added, whose ratings are chosen by
-gradient so that the predictions for real users disagree less, or more: who may add accounts has a dial. Sizes: ``U``
-real users, ``A`` added accounts, ``I`` items, ``F`` factors.
+In the spirit of Rastegarpanah, Gummadi and Crovella (2019): ratings of a few added accounts are chosen by gradient so
+that predictions for real users disagree less, or more. Sizes: U real users, A added accounts, I items, F factors.
 """
-
-from __future__ import annotations
 
 import pandas as pd
 import torch

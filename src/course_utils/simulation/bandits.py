@@ -10,8 +10,6 @@ arms; a step chooses from a pool of P.
     bandit.update(pools[np.arange(40), places], rewards)
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +35,10 @@ class _Counting:
         self.runs = runs
         self.counts, self.sums = np.zeros((2, runs, arms))
 
-    def _of(self, pools: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How often the arms of the pools were taken, and what they gave in sum, ``(S, P)`` each."""
-        return tuple(np.take_along_axis(x, pools, axis=1) for x in (self.counts, self.sums))
+    def _of(self, pools: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Counts of the arms of the pools, sums, and means, infinite for an arm never taken: ``(S, P)`` each."""
+        counts, sums = (np.take_along_axis(x, pools, axis=1) for x in (self.counts, self.sums))
+        return counts, sums, np.where(counts == 0, np.inf, sums / np.maximum(counts, 1))
 
     def update(self, arms: np.ndarray, rewards: np.ndarray, contexts: Contexts = None, learns: Learns = None) -> None:
         """Count an arm in each run, ``(S,)``, and add its reward."""
@@ -59,10 +58,8 @@ class EpsilonGreedy(_Counting):
 
     def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
         """Means, infinite for an arm never taken; random numbers in the runs that explore."""
-        counts, sums = self._of(pools)
         by_chance, explores = generator.random(pools.shape), generator.random(self.runs) < self.epsilon
-        means = np.where(counts == 0, np.inf, sums / np.maximum(counts, 1))
-        return np.where(explores[:, None], by_chance, means)
+        return np.where(explores[:, None], by_chance, self._of(pools)[2])
 
 
 class UCB1(_Counting):
@@ -78,11 +75,9 @@ class UCB1(_Counting):
 
     def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
         """Upper bounds, infinite for an arm never taken."""
-        counts, sums = self._of(pools)
+        counts, _, means = self._of(pools)
         steps = np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
-        taken = np.maximum(counts, 1)
-        bonus = np.sqrt(self.confidence * np.log(steps) / taken)
-        return np.where(counts == 0, np.inf, sums / taken + bonus)
+        return means + np.sqrt(self.confidence * np.log(steps) / np.maximum(counts, 1))
 
 
 class Thompson(_Counting):
@@ -92,7 +87,7 @@ class Thompson(_Counting):
 
     def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
         """One draw an arm, in (0, 1)."""
-        counts, sums = self._of(pools)
+        counts, sums, _ = self._of(pools)
         return generator.beta(1 + sums, 1 + counts - sums)
 
 
@@ -157,8 +152,7 @@ def regret(bandit: Bandit, chances: np.ndarray, steps: int, *, seed: int = 0) ->
     Each arm has its chance, ``(A,)``, of a reward of 1. The chances of the arms taken count, not their rewards: less
     noise. The bandit is fresh, and learns.
     """
-    generator = np.random.default_rng(seed)
-    lost = np.empty((bandit.runs, steps))
+    generator, lost = np.random.default_rng(seed), np.empty((bandit.runs, steps))
     pools = np.tile(np.arange(len(chances)), (bandit.runs, 1))
     for step in range(steps):
         arms = bandit.values(generator, pools).argmax(axis=1)

@@ -1,8 +1,8 @@
 """A feedback loop of people, a catalogue and a recommender that learns from its own lists; chapter 14.
 
 Everything lies on one axis from -1 to 1: a **taste** for each user, a **position** for each item, whose distance from
-the middle is its **extremity**. Each round a policy shows each user a slate, the user takes one item or none, the
-taste may follow what was taken, and the policy may learn.
+the middle is its **extremity**. Each round a policy shows a slate, the user takes one item or none, the taste may
+follow it, and the policy may learn.
 
 The world, what users do, the policy and the evaluation have random numbers of their own. What a user does with an
 item in a round has one number, whatever else is shown: two policies meet the same people with the same moods.
@@ -10,8 +10,6 @@ item in a round has one number, whatever else is shown: two policies meet the sa
     loop = FeedbackLoop(appetite=1.0, drift=0.1, seed=0)
     loop.run(Retrained(lambda: EASE(20))).table()["taste extremity"]
 """
-
-from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
@@ -55,7 +53,7 @@ class FeedbackLoop:
         check_range("0 or more", appetite=self.appetite, bait_pull=self.bait_pull)
         check_range("from 0 to 1", drift=self.drift, bait_share=self.bait_share, tastes=self.tastes)
         check_range("above 0", nothing=self.nothing)
-        self.world = self._make_world()
+        self._make_world()
 
     def run(self, policy: parts.Policy) -> parts.Run:
         """All rounds with one policy, which is held to the rules of slates; the same numbers each time."""
@@ -65,34 +63,32 @@ class FeedbackLoop:
         for now in range(self.rounds):
             state = parts.State(self.world, seen.clone(), tastes[-1], *knobs)
             slates = self._checked(policy.slate(state, users), seen)
-            taken, satisfied = self._take(self.world, slates, tastes[-1], seen, self.warm_up + now)
+            taken, satisfied = self._take(slates, tastes[-1], seen, self.warm_up + now)
             policy.update(parts.Feedback(slates, taken, satisfied))
             step = self.drift * (self.world.positions[taken] - tastes[-1])
             tastes.append(torch.where(taken >= 0, tastes[-1] + step, tastes[-1]))
             rounds.append((slates, taken, satisfied))
         return parts.Run(self.world, torch.stack(tastes), *map(torch.stack, zip(*rounds, strict=True)), self.seed)
 
-    def _make_world(self) -> parts.World:
+    def _make_world(self) -> None:
         """Items, users, and their history from random slates."""
         items, people = (np.random.default_rng([self.seed, purpose]) for purpose in (parts.WORLD, parts.PEOPLE))
         positions = torch.from_numpy(items.uniform(-1, 1, self.n_items))
         bait = torch.from_numpy(items.random(self.n_items)) < self.bait_share
         tastes = torch.from_numpy(people.uniform(-self.tastes, self.tastes, self.n_users))
-        world = parts.World(tastes, positions, bait, history=None)  # it is about to happen
+        self.world = parts.World(tastes, positions, bait, history=None)  # it is about to happen
         seen, rows = torch.zeros(self.n_users, self.n_items, dtype=torch.bool), []
         for now in range(self.warm_up):
             slates = ranking.top_k(parts.random_scores(people, seen), self.slate_size)
-            taken, satisfied = self._take(world, slates, tastes, seen, now)
+            taken, satisfied = self._take(slates, tastes, seen, now)
             users = (taken >= 0).nonzero().squeeze(1)
             rows.append((users, taken[users], satisfied[users].double()))
         columns = (torch.cat(column) for column in zip(*rows, strict=True))
-        return world._replace(history=parts.coded_interactions(*columns, self.n_users, self.n_items))
+        self.world = self.world._replace(history=parts.coded_interactions(*columns, self.n_users, self.n_items))
 
-    def _take(
-        self, world: parts.World, slates: Tensor, tastes: Tensor, seen: Tensor, now: int
-    ) -> tuple[Tensor, Tensor]:
+    def _take(self, slates: Tensor, tastes: Tensor, seen: Tensor, now: int) -> tuple[Tensor, Tensor]:
         """What each user takes, ``(U,)``, seen from now on, and whether it satisfied; a mood a round, user and item."""
-        draws = np.random.default_rng([self.seed, parts.MOODS, now])
+        world, draws = self.world, np.random.default_rng([self.seed, parts.MOODS, now])
         moods = torch.from_numpy(draws.gumbel(size=(self.n_users, self.n_items + 1)))
         doubt = torch.from_numpy(draws.random(self.n_users))
         bait = self.bait_pull * world.bait[slates]

@@ -5,8 +5,6 @@ one of the films **that this user rated** is shown by chances that we write down
 So the true value of any policy is known, and an estimate from a log can be held against it: a semi-synthetic world.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +45,7 @@ def rated_arms(
     table[interactions.users, interactions.items] = interactions.ratings
     table = table[:, items]
     rated = ~np.isnan(table)
-    users = np.flatnonzero(rated.sum(axis=1) >= at_least)
-    if len(users) == 0:
+    if len(users := np.flatnonzero(rated.sum(axis=1) >= at_least)) == 0:
         raise InputError("at_least", got=at_least, expected="a number that some user reaches")
     rewards = np.where(rated, table >= reward_from, np.nan)
     return RatedArms(users, items, rewards[users], rated[users])

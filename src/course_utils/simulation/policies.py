@@ -4,8 +4,6 @@ And, in chapter 15, one that looks ahead: :func:`explore` counts how often actio
 what it gave; from the counts :func:`plan` finds the value of each action, now and later.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, NamedTuple, get_args
@@ -23,10 +21,6 @@ Objective = Literal["engagement", "satisfaction"]
 
 class RandomSlates(parts.Policy):
     """No recommender: each slate is drawn from what the user has not taken yet. The control arm; chapter 14."""
-
-    def start(self, world: parts.World, generator: np.random.Generator) -> None:
-        """Keep the generator."""
-        self.generator = generator
 
     def slate(self, state: parts.State, users: torch.Tensor) -> torch.Tensor:
         """Unseen items at random, ``(len(users), K)``."""

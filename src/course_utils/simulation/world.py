@@ -1,7 +1,5 @@
 """What a feedback loop of U users, I items, T rounds and slates of K is made of; chapter 14."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -64,6 +62,7 @@ class Policy(Protocol):
 
     def start(self, world: World, generator: np.random.Generator) -> None:
         """Forget every earlier run; all random numbers of the policy come from this generator."""
+        self.generator = generator
 
     def slate(self, state: State, users: Tensor) -> Tensor:
         """Item codes, ``(len(users), K)``, best first, different, none of them seen."""
