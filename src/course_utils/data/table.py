@@ -58,7 +58,8 @@ class Table:
         rows, n_users, n_items = len(self.ratings), len(self.users), len(self.items)
         if not rows:
             raise DataError("the table has no rows: did k_core drop them all? Smaller limits keep more")
-        top = self.ratings["item_id"].value_counts().head(max(1, n_items // 10)).sum()
+        counts = self.ratings["item_id"].value_counts()
+        top = counts.head(max(1, n_items // 10)).sum()
         found = {"users": n_users, "items": n_items, "rows": rows, "density": rows / (n_users * n_items)}
         found["median a user"] = self.ratings["user_id"].value_counts().median()
         found["share of the top tenth of the items"] = top / rows
