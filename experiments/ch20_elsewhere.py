@@ -12,8 +12,8 @@ The splits are those of ``ch20_nested.py``, by chance and in time, seeds 0, 1 an
 part is split once more in the same way, and the setting with the best NDCG@10 there is fitted on all of it. Only the
 search is another: settings of MovieLens need not suit other data, so each model climbs, one parameter after the other,
 until its best lies inside its grids (more neighbours than there are change nothing). EASE that forgets keeps the
-penalty that EASE found and chooses its decay; a decay of 1 is EASE. Networks are left out: one fit of Mult-VAE takes
-minutes on the groceries, a search a hundred times that.
+penalty that EASE found and chooses its decay; a decay of 1 is EASE. The search of a seed begins where the one before
+ended. Networks are left out: one fit of Mult-VAE takes minutes on the groceries, a search a hundred times that.
 ``results/ch20_elsewhere.csv`` has a row a data set, model, split and seed, ``ch20_elsewhere_search.csv`` what was
 tried, ``ch20_elsewhere_pairs.csv`` the paired tests over users, each user's NDCG@10 the mean over the seeds.
 """
