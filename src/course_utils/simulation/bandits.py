@@ -35,10 +35,14 @@ class _Counting:
         self.runs = runs
         self.counts, self.sums = np.zeros((2, runs, arms))
 
-    def _of(self, pools: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Counts of the arms of the pools, sums, and means, infinite for an arm never taken: ``(S, P)`` each."""
-        counts, sums = (np.take_along_axis(x, pools, axis=1) for x in (self.counts, self.sums))
-        return counts, sums, np.where(counts == 0, np.inf, sums / np.maximum(counts, 1))
+    def _of(self, pools: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How often the arms of the pools were taken, and what they gave in sum, ``(S, P)`` each."""
+        return tuple(np.take_along_axis(x, pools, axis=1) for x in (self.counts, self.sums))
+
+    def _means(self, pools: np.ndarray) -> np.ndarray:
+        """What the arms of the pools gave on average, infinite for an arm never taken, ``(S, P)``."""
+        counts, sums = self._of(pools)
+        return np.where(counts == 0, np.inf, sums / np.maximum(counts, 1))
 
     def update(self, arms: np.ndarray, rewards: np.ndarray, contexts: Contexts = None, learns: Learns = None) -> None:
         """Count an arm in each run, ``(S,)``, and add its reward."""
@@ -59,7 +63,7 @@ class EpsilonGreedy(_Counting):
     def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
         """Means, infinite for an arm never taken; random numbers in the runs that explore."""
         by_chance, explores = generator.random(pools.shape), generator.random(self.runs) < self.epsilon
-        return np.where(explores[:, None], by_chance, self._of(pools)[2])
+        return np.where(explores[:, None], by_chance, self._means(pools))
 
 
 class UCB1(_Counting):
@@ -75,9 +79,9 @@ class UCB1(_Counting):
 
     def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
         """Upper bounds, infinite for an arm never taken."""
-        counts, _, means = self._of(pools)
         steps = np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
-        return means + np.sqrt(self.confidence * np.log(steps) / np.maximum(counts, 1))
+        bonus = np.sqrt(self.confidence * np.log(steps) / np.maximum(self._of(pools)[0], 1))
+        return self._means(pools) + bonus
 
 
 class Thompson(_Counting):
@@ -87,7 +91,7 @@ class Thompson(_Counting):
 
     def values(self, generator: Generator, pools: np.ndarray, contexts: Contexts = None) -> np.ndarray:
         """One draw an arm, in (0, 1)."""
-        counts, sums, _ = self._of(pools)
+        counts, sums = self._of(pools)
         return generator.beta(1 + sums, 1 + counts - sums)
 
 
