@@ -166,7 +166,7 @@ def test_instructors_find_each_chapter():
     plan = re.search(r"### Fourteen weeks(.*?)\n##", text, re.DOTALL)
     assert len(re.findall(r"(?m)^\| \d+ \|", plan[1])) == 14
     for number, notebook in find_chapters(ROOT).items():
-        assert f"§{number}" in plan[1] or number == 20, f"the plan has no week for chapter {number}"
+        assert re.search(rf"§{number}(?!\d)", plan[1]), f"the plan has no week for chapter {number}"
         part = re.search(rf"(?m)^### Chapter {number}, ([^\n]*)$(.*?)(?=^###? )", text, re.DOTALL)
         assert part[1] == read_sections(ROOT)[str(number)].title, notebook
         assert f"<!-- deck {number} -->" in part[2]

@@ -132,7 +132,7 @@ def renumber(root: Path, old: int, new: int) -> list[str]:
     two, other, paths = f"{old:02}", f"{new:02}", files(root)
     stems = sorted({p.stem.removeprefix(f"{two}_") for p in paths if p.match(f"{two}_*.ipynb")}, key=len, reverse=True)
     if not stems or any(path.match(f"{other}_*.ipynb") for path in paths):
-        raise SystemExit(f"a chapter {old} has to be there, and none {new}")
+        raise SystemExit(f"a chapter {old} has to be there, and none {new}; make room from the last one down")
     exercises = [each for each in json.loads((root / ANSWERS).read_text(encoding="utf-8")) if each.startswith(two)]
     held = fresh(root, two, other)
     own = [(root / p).read_text(encoding="utf-8") for p in paths if p.match(f"{two}_*.ipynb")]
@@ -163,4 +163,6 @@ def renumber(root: Path, old: int, new: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(*renumber(ROOT, *map(int, sys.argv[1:3])), sep="\n")
+    if len(sys.argv) != 3 or not all(each.isdigit() for each in sys.argv[1:]):
+        raise SystemExit(__doc__)
+    print(*renumber(ROOT, *map(int, sys.argv[1:])), sep="\n")
