@@ -8,8 +8,9 @@ Ratings: ``k_fold(seed=0)``, five folds, pooled RMSE and MAE (``results/ch20_rat
 Both tables end with the gaps of the measure between two groups of users, women minus men and 35 and over minus
 younger, with 95 % intervals from resampling users. For paired tests two more tables hold one value a user:
 ``results/ch20_league_users.csv`` NDCG@10, ``results/ch20_ratings_users.csv`` the sum of squared errors.
-A new model needs one line in one of the two dictionaries, or in both, and one in ``experiments/ch20_nested.py``, which
-chooses settings inside each split and adds splits in time: what chapter 20 shows.
+A new model needs one line at the end of one of the two dictionaries, or of both, for a run of it alone puts its rows
+at the end of the table, and one in ``experiments/ch20_nested.py``, which chooses settings inside each split and adds
+splits in time: what chapter 20 shows.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def check_counts(least: int = 1, most: int | None = None, **counts: object) -> N
 
 
 def check_range(span: str, **numbers: object) -> None:
-    """Refuse a number, or an array with one, out of ``span``: one of the five above. Nan always is, infinity too."""
+    """Refuse a number, or an array with one, out of ``span``: a key of ``_RANGES``. Nan always is, infinity too."""
     for name, value in numbers.items():
         try:
             found = np.asarray(value, dtype=float)

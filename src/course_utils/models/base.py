@@ -1,5 +1,7 @@
 """The one contract that every recommender of the book keeps, said here once; taught in chapter 0.
 
+``tests/models/test_contract.py`` finds each class with both methods and tries it.
+
 ``fit(interactions, …)`` learns from :class:`course_utils.data.interactions.Interactions`, starts anew each time,
 and returns the model; the same ``seed`` gives the same numbers. ``score(users)`` takes codes as a list, an array or a
 tensor. A rating model has ``predict(users, items)`` too. What is wrong raises one of :mod:`course_utils.errors`:
