@@ -1,7 +1,7 @@
 """Notebooks that need no second run: what they run has not changed since it was last green on this machine.
 
 A mark below ``.cache/green`` names the code cells with their outputs, the package, the tables, the lock, what judges,
-and the processor; prose and slides are no part of it. In CI every notebook runs. ``rm -r .cache/green`` forgets.
+Python and the processor; prose and slides are no part of it. In CI every notebook runs. ``rm -r .cache/green`` forgets.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import os
+import platform
 from pathlib import Path
 
 from tools.notebooks import execute
@@ -52,7 +53,8 @@ def _green(mark: Path, path: Path) -> bool:
 def _shared() -> str:
     files = sorted({file for pattern in SHARED for file in ROOT.glob(pattern) if file.is_file()})
     kept = [file for file in files if "__pycache__" not in file.parts]
-    return " ".join([*bench.processor(), *(hashlib.sha256(file.read_bytes()).hexdigest() for file in kept)])
+    machine = (platform.python_version(), *bench.processor())
+    return " ".join([*machine, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in kept)])
 
 
 def _mark(judge: str, path: Path, marks: Path) -> Path:

@@ -78,7 +78,10 @@ def exposure(recommended: Tensor, n_items: int) -> Tensor:
 
 
 def group_exposure(recommended: Tensor, groups: Tensor) -> Tensor:
-    """Mean exposure of each group's items (Singh and Joachims 2018): ``(n_groups,)``; ``groups`` is ``(n_items,)``."""
+    """Mean exposure of each group's items (Singh and Joachims 2018): ``(n_groups,)``, 0 to 1.
+
+    ``groups`` holds the group of each item, ``(n_items,)``: whole numbers from 0, each with an item.
+    """
     return _item_means(exposure(recommended, len(groups)), groups)
 
 
