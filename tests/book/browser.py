@@ -47,6 +47,29 @@ DROP_REPEATS = """() => {
     for (const element of repeats) element.remove();  // last, so that the page is laid out anew only once
 }"""
 
+# Takes out text that looks like text before it, for the rules of colour, which take most of axe's time: the same tags,
+# classes and styles from the page down to it, the same colours, grounds, size and weight. A page is then measured once
+# for each look. A look in the dark follows from these too. Around a link the text stays: it must differ from the link.
+DROP_LOOKS = """() => {
+    const known = new Set(), kept = "img, svg, canvas, video, iframe, input, button, select, textarea, mjx-container";
+    const fresh = (element, above) => {
+        const style = getComputedStyle(element), look = [
+            above, element.tagName, element.className, element.getAttribute("style"), style.color, style.opacity,
+            style.backgroundColor, style.backgroundImage, style.fontSize, style.fontWeight].join();
+        const children = [...element.children].filter((child) => child.matches(kept) || fresh(child, look));
+        const words = [...element.childNodes].filter((node) => node.nodeType === 3 && node.data.trim().length > 1);
+        const link = children.some((child) => child.matches("a") || child.querySelector("a"));
+        const isNew = words.length && !known.has(look);
+        if (isNew) known.add(look);
+        drop.push(...[...element.children].filter((child) => !children.includes(child)));
+        if (!isNew && !link) drop.push(...words);
+        return isNew || children.length > 0;
+    };
+    const drop = [];
+    fresh(document.body, "");
+    for (const node of drop) node.remove();
+}"""
+
 # The rules of axe that can tell a dark page from the same page in light, and a narrow page from the same on a desk.
 COLOUR_RULES = ("color-contrast", "link-in-text-block")
 WIDTH_RULES = ("target-size", "scrollable-region-focusable", "link-in-text-block")
@@ -108,11 +131,19 @@ def visit(page, target):
 
 def axe_violations(page, rules=()):
     """Axe (WCAG 2.0 to 2.2, A and AA, or these rules alone), a line a fault. Do it last: a page loses what repeats."""
+    page.evaluate(DROP_REPEATS)
+    if not rules:  # all, those of colour last
+        others = {rule: {"enabled": False} for rule in COLOUR_RULES}
+        return _axe(page, {"runOnly": LEVELS, "rules": others}) + axe_violations(page, COLOUR_RULES)
+    if set(rules) <= set(COLOUR_RULES):
+        page.evaluate(DROP_LOOKS)
+    return _axe(page, {"runOnly": {"type": "rule", "values": list(rules)}})
+
+
+def _axe(page, options):
     from axe_playwright_python.sync_playwright import Axe
 
-    page.evaluate(DROP_REPEATS)
-    chosen = {"type": "rule", "values": list(rules)} if rules else LEVELS
-    options = {"runOnly": chosen, "resultTypes": ["violations"], "preload": False}
+    options |= {"resultTypes": ["violations"], "preload": False}
     found = Axe().run(page, context={"include": [["html"]]}, options=options).response["violations"]
     return [
         f"axe {violation['id']}: {' '.join(map(str, node['target']))} ({node['failureSummary']})"

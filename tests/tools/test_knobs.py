@@ -20,6 +20,32 @@ def test_a_turn_that_breaks_something_below_is_named(tmp_path, capsys):
     assert path.read_bytes() == before
 
 
+REACHED = {  # the cells after `k = 2`, and those that run again when k is turned
+    "what reads it, and what reads that": (["a = k + 1", "b = 3", "print(a, b)"], [0, 1, 3]),
+    "a name set anew is another name": (["a = k", "a = 3", "print(a)"], [0, 1]),
+    "a model that is fitted in place": (["m.fit(k)", "h = loop.fit(n, k)", "print(m)", "print(n)"], [0, 1, 2, 3, 4]),
+    "an item that is set, and a sum": (["d['x'] = k", "s += k", "print(d)", "print(s)"], [0, 1, 2, 3, 4]),
+    "names of a function are its own": (["f = lambda k: k", "[k for k in range(3)]", "g = lambda: k"], [0, 3]),
+    "a loop sets before it reads": (["for k in range(3):\n    print(k)", "print(k)"], [0]),
+    "a module is no value": (["import plots", "plots.show(k)", "plots.show(1)"], [0, 2]),
+    "what a later cell has overwritten is set again": (["q = 1", "print(q + k)", "q = 2"], [0, 1, 2]),
+    "also by a cell that the turn reaches": (["q = 1", "r = q + k", "q = k", "print(q)"], [0, 1, 2, 3, 4]),
+}
+
+
+@pytest.mark.parametrize(("sources", "again"), REACHED.values(), ids=REACHED)
+def test_what_a_knob_reaches(tmp_path, sources, again):
+    notebook = execute.read(sample.written(tmp_path / "n.ipynb", CELLS[0], *sources))
+    first = next(number for number, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    found = knobs.reached(notebook, knobs.find(notebook))
+    assert sorted(number - first for number in found) == again
+
+
+def test_a_turn_finds_names_as_they_were_where_it_begins(tmp_path):
+    cells = ["q = 1", "k = 2  # Change this: 3, 5", "assert q == 1\nprint(q * k)", "q = 2"]
+    assert knobs.run(sample.written(tmp_path / "03_small.ipynb", *cells), each=True) == []
+
+
 def test_what_is_expected_of_the_printed_run_only_warns_here(tmp_path):
     expected = "from course_utils.notebook import expect", "k = 2  # Change this: 3, 4", "expect(k == 2, 'for two')"
     assert knobs.run(sample.written(tmp_path / "03_small.ipynb", *expected)) == []

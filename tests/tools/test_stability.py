@@ -66,6 +66,14 @@ def test_a_cell_that_is_said_to_move_may_hold_what_moves_and_not_print_it(ran):
     assert "stdout" in found
 
 
+def test_the_quick_form_turns_the_knobs_after_it_has_looked_for_what_moves(ran):
+    path = ran("k = 2  # Change this: 3, 5", "assert k != 3, 'all is lost'\nprint(k)")
+    (fault,), _ = stability.judge(path, quick=True)
+    assert "with k = 3" in fault
+    assert "all is lost" in fault
+    assert stability.judge(path, quick=False)[0] == []
+
+
 def test_the_recorder_and_the_notebook_do_not_see_each_other(ran):
     path = ran(CHAOS, "numbers, shaken, DRAWS = 1, 2, 3", "y = x")
     found, _ = stability.judge(path, quick=True)

@@ -181,6 +181,7 @@ def run(
     url: str | None = None,
     session: Path | None = None,
     record: Path | None = None,
+    shaken: bool = False,
 ) -> Run:
     """Run a notebook in a fresh simulated Colab and compare its outputs strictly.
 
@@ -192,6 +193,7 @@ def run(
         session: the ``folder`` of an earlier run, whose bootstrap cell has installed the package: this run finds
             it there, as a second notebook in the same Colab does, and saves the seconds of installing it again.
         record: where to leave what ``tools/notebooks/stability.py`` compares a disturbed run with.
+        shaken: shake its random draws as ``stability.py`` does: what the notebook prints has to be the same.
     """
     environment, content = folder / "env", folder / "content"
     kernel = folder / "jupyter" / "kernels" / "colab"
@@ -218,9 +220,11 @@ def run(
         **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
     }
     settings |= stability.startup(folder / "ipython", WATCH) | {"COURSE_WATCH": str(folder / "deeds")}
-    if record is not None:
+    if record is not None or shaken:
+        record = record or folder / "record"
         record.parent.mkdir(parents=True, exist_ok=True)
         settings |= stability.startup(folder / "ipython") | {"STABILITY_RECORD": str(record)}
+        settings |= {"STABILITY_PHASE": str(stability.PHASES[0])} if shaken else {}
     before = _packages(python, settings)
     command = [sys.executable, "-m", "tools.notebooks.nbval_strict", "--nbval-kernel-name=colab"]
     done = subprocess.run(

@@ -100,7 +100,13 @@ def normalise(notebook: NotebookNode, before: NotebookNode | None = None) -> Not
 
 
 def run_cells(
-    path: Path, folder: Path, sockets: Path, environment: dict[str, str], *, stop: bool = True
+    path: Path,
+    folder: Path,
+    sockets: Path,
+    environment: dict[str, str],
+    *,
+    stop: bool = True,
+    more: Iterable[NotebookNode] = (),
 ) -> NotebookNode:
     """The notebook at ``path`` with the outputs of a run in ``folder``, as they come; its file stays as it is.
 
@@ -110,10 +116,12 @@ def run_cells(
         sockets: a folder for the kernel's sockets: no port, and no warning about an open one.
         environment: of the kernel.
         stop: raise CellExecutionError at a cell that raises; else go on to the end.
+        more: cells to run after the notebook's own.
     """
     from nbclient import NotebookClient
 
     notebook = read(path)
+    notebook.cells += more
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

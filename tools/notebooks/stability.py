@@ -1,7 +1,7 @@
 """Which printed numbers, pictures and assertions of a notebook would be others on another machine.
 
 python -m tools.notebooks.stability NOTEBOOK ... -> as it is, shaken three times, and on other paths
-python -m tools.notebooks.stability --quick [NOTEBOOK ...] -> as it is and shaken once, if it draws random numbers
+python -m tools.notebooks.stability --quick [NOTEBOOK ...] -> shaken once, if it draws random numbers, its knobs turned
 
 A float64 sum differs in its last bit between processors. Most computations leave it there; some blow it up until a
 printed digit moves. Three disturbances show on one machine what would move: each random draw multiplied by
@@ -11,7 +11,9 @@ cells left in the notebook's namespace are compared too, unrounded.
 
 Nothing may move: no word and no digit of an output, no picture, and no float by more than a millionth of the largest
 in its array. A model that cannot be made calm may be trained in a cell tagged ``moves``: its floats may move, what it
-prints may not. Records of the run in the simulated Colab serve as the first run, where it left them.
+prints may not. Records of the run in the simulated Colab serve as the first run, where it left them. The quick form
+then turns the knobs of the chapter that it has shaken (``knobs.py``): a run of their own would compute all that again.
+It leaves solutions to the simulated Colab, which shakes them and compares what they print.
 """
 
 from __future__ import annotations
@@ -21,15 +23,15 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 import numpy as np
 
-from tools.notebooks import execute, green, nbval_strict
+from tools.notebooks import execute, green, knobs, nbval_strict
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / ".cache" / "records"
@@ -44,6 +46,7 @@ del _loader, _spec, _module
 """
 PHASES = (0.0, 1.0, 2.0)
 PATHS = ({"ATEN_CPU_CAPABILITY": "default"}, {"MKL_CBWR": "COMPATIBLE"})
+ONCE = "solutions"  # the folder of notebooks that run once in CI, shaken, in the simulated Colab
 RELATIVE = 1e-6  # a tenth of the last of four printed digits is ten times as much
 ABSOLUTE = 1e-9  # below this, what is left is the rounding of a difference that should be zero
 
@@ -55,6 +58,7 @@ class Record:
     outputs: list[list]  # one list a code cell; of the committed notebook where the run's own are not kept
     floats: list[dict[str, np.ndarray]]
     draws: int
+    after: list[nbformat.NotebookNode] = field(default_factory=list)  # cells that ran after the notebook's own
 
 
 def startup(folder: Path, module: Path = KERNEL) -> dict[str, str]:
@@ -65,8 +69,9 @@ def startup(folder: Path, module: Path = KERNEL) -> dict[str, str]:
     return {"IPYTHONDIR": str(folder)}
 
 
-def run(path: Path, settings: dict[str, str] | None = None) -> Record:
-    """Run a notebook to its end, whatever its cells raise, and return what it left."""
+def run(path: Path, settings: dict[str, str] | None = None, turned: Iterable[knobs.Turn] = ()) -> Record:
+    """Run a notebook to its end, whatever its cells raise, then turn its knobs, and return what it left."""
+    more = [cell for turn in turned for cell in turn.cells]
     with tempfile.TemporaryDirectory(prefix="stability-") as name:
         folder = Path(name)
         (folder / "content").mkdir()
@@ -74,8 +79,11 @@ def run(path: Path, settings: dict[str, str] | None = None) -> Record:
         environment = os.environ | execute.ENVIRONMENT | startup(folder / "ipython") | (settings or {})
         environment["STABILITY_RECORD"] = str(record)
         environment.pop("PYTEST_CURRENT_TEST", None)
-        notebook = execute.run_cells(path, folder / "content", folder, environment, stop=False)
-        return Record(_outputs(execute.normalise(notebook)), *_load(record))
+        notebook = execute.run_cells(path, folder / "content", folder, environment, stop=False, more=more)
+        loaded = _load(record)
+    own = len(notebook.cells) - len(more)
+    notebook.cells, after = notebook.cells[:own], notebook.cells[own:]
+    return Record(_outputs(execute.normalise(notebook)), *loaded, after)
 
 
 def moved(path: Path, before: Record, now: Record) -> Iterator[str]:
@@ -129,9 +137,10 @@ def record_file(path: Path) -> Path:
 
 
 def judge(path: Path, *, quick: bool) -> tuple[list[str], int]:
-    """What moves in a notebook under each disturbance, a line each, and how many runs that took."""
+    """What moves in a notebook under each disturbance, or breaks when knobs turn, a line each; and how many runs."""
     plain = first(path)
-    if quick and not plain.draws:
+    turned = knobs.turns(execute.read(path), each=False) if quick else []
+    if quick and not (plain.draws or turned):
         return [], 0
     runs = {f"shaken, phase {phase:g}": {"STABILITY_PHASE": str(phase)} for phase in PHASES}
     if quick:
@@ -140,7 +149,8 @@ def judge(path: Path, *, quick: bool) -> tuple[list[str], int]:
         runs |= {" ".join(f"{key}={value}" for key, value in each.items()): each for each in PATHS}
     found = [f"as it is: {line}" for line in raised(path, plain)]
     for name, settings in runs.items():
-        found += [f"{name}: {line}" for line in moved(path, plain, run(path, settings))]
+        now = run(path, settings, turned)
+        found += [f"{name}: {line}" for line in moved(path, plain, now)] + knobs.broken(path, turned, now.after)
     return found, len(runs)
 
 
@@ -157,18 +167,19 @@ def main(arguments: list[str]) -> int:
     """Judge the named notebooks, all that can run here when none is; return how many move."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path)
-    parser.add_argument("--quick", action="store_true", help="one disturbance, of notebooks that draw")
+    parser.add_argument("--quick", action="store_true", help="one disturbance, of notebooks that draw; and knobs")
     parser.add_argument("-j", type=int, default=2, help="notebooks at a time (default 2)")
     options = parser.parse_args(arguments)
-    paths = [path.resolve() for path in options.notebooks] or execute.notebooks()
-    mark = "shaken once" if options.quick else "shaken"
+    every = [path for path in execute.notebooks() if not (options.quick and path.parent.name == ONCE)]
+    paths = [path.resolve() for path in options.notebooks] or every
+    mark = "shaken once and turned" if options.quick else "shaken"
     paths = [path for path in green.left(mark, paths) if not (execute.missing_data(path) or execute.missing_tool(path))]
     failed = 0
     with ThreadPoolExecutor(options.j) as pool:
         for path, (found, runs) in zip(
             paths, pool.map(lambda path: judge(path, quick=options.quick), paths), strict=True
         ):
-            verdict = f"{len(found)} moved" if found else f"calm in {runs} disturbed runs"
+            verdict = f"{len(found)} moved or broke" if found else f"calm in {runs} disturbed runs"
             print(f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}: {verdict}", flush=True)
             for line in found[:20]:
                 print("    " + line.replace("\n", "\n    "))

@@ -37,7 +37,6 @@ STAGES: dict[str, list[list[str]]] = {
         ],
         [*PYTEST, "tests/book/test_colab.py", "-n", "2", "--dist", "worksteal"],
     ],
-    "knobs": [[sys.executable, "-m", "tools.notebooks.knobs"]],
     "stability": [[sys.executable, "-m", "tools.notebooks.stability", "--quick"]],
     "slides": [[sys.executable, "-m", "tools.slides.build"], [*PYTEST, "tests/book/test_slides.py", "-n", "2"]],
     "book": [[sys.executable, "-m", "tools.book.build"], [*PYTEST, "tests/book/test_build.py"]],
