@@ -61,3 +61,22 @@ def test_a_run_elsewhere_agrees_within_one_unit_of_the_last_digit(now):
 def test_each_experiment_has_its_week():
     weeks = [datetime.date(2026, 1, 5) + datetime.timedelta(weeks=n) for n in range(len(scripts("experiments")))]
     assert sorted(map(results.of_the_week, weeks)) == scripts("experiments")
+
+
+WRITES = """import os
+from pathlib import Path
+
+for name in ("ch01_x", "ch08_last_bits"):
+    text = "model,decay,x\\nDLRM,all,0.5\\nDNN,all,0.5\\n"
+    (Path(os.environ["COURSE_RESULTS"]) / f"{name}.csv").write_text(text)
+"""
+
+
+def test_a_run_elsewhere_is_compared_but_for_rows_that_are_there_to_move(tmp_path, monkeypatch):
+    (script := tmp_path / "ch08_x.py").write_text(WRITES)
+    for name in ("ch01_x", "ch08_last_bits"):
+        (tmp_path / f"{name}.csv").write_text("model,decay,x\nDLRM,all,0.7\nDNN,all,0.5\n")
+    monkeypatch.setattr(_tables, "COMMITTED", tmp_path)
+    assert results.compare(script) == ["ch01_x.csv, row 1: DLRM,all,0.7, now DLRM,all,0.5"]
+    (tmp_path / "ch08_last_bits.csv").write_text("model,decay,x\nDLRM,all,0.7\nDNN,all,0.8\n")
+    assert len(results.compare(script)) == 2
