@@ -15,7 +15,7 @@ from tools.project.run_tests import DEEP, STAGES
 PACKAGE_LINES = 7_500 + 2_109 + 404 - 458  # 0.2.0; readers, typeface, live figures, 17 to 19; service; said twice
 MODULE_LINES, IMPORT_LINES = 300, 10
 # of 0.2.0; readers, pages, decks, 17 to 19; teachers; print; service; own tables; slides; runs left out, compared
-TESTS_LINES = 9_000 + 2_263 + 386 + 207 + 783 + 8 + 40 + 38 + 98
+TESTS_LINES = 9_000 + 2_263 + 386 + 207 + 783 + 8 + 40 + 38 + 113
 
 ROOMS = ["errors", "data", "ranking", "learning", "models", "evaluation", "simulation", "scale", "serving", "notebook"]
 HEAVY = ["torch_geometric", "mlxtend", "sklearn", "pyspark", "fastapi"]  # they load where they are taught alone

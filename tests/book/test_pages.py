@@ -84,6 +84,21 @@ def test_typefaces_are_served_by_the_book(chromium, book):
         assert heard == []
 
 
+ICONS = """() => { const icons = [...document.querySelectorAll("svg.svg-inline--fa")];
+    return [icons.length, icons.filter((e) => e.querySelector("animate, .missing")).map((e) => e.dataset.icon)]; }"""
+
+
+@pytest.mark.parametrize("name", ["index", "notebooks/05_matrix_factorization", "search"])
+def test_icons_that_a_page_shows_are_there_and_no_others_are_sent(chromium, book, name):
+    with open_page(chromium) as (page, heard):
+        visit(page, book / f"{name}.html")
+        page.wait_for_selector("svg.svg-inline--fa", state="attached")
+        shown, missing = page.evaluate(ICONS)
+        assert shown > 5
+        assert (missing, heard) == ([], [])
+    assert (book / "_static/scripts/fontawesome.js").stat().st_size < 200_000
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_picture_stands_on_the_ground_of_its_page(chromium, book, dark):
     with open_page(chromium, dark=dark) as (page, _):
