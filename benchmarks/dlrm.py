@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from statistics import median
 from time import perf_counter
@@ -35,13 +35,32 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.learning.optimizers import RowwiseAdagrad, RowwiseSGD
+from course_utils.learning.optimizers import RowwiseAdagrad
 from course_utils.models.dlrm import DLRM
 
 FEATURES, ROWS, DENSE, WIDTH, BATCH = 26, 100_000, 13, 16, 2048
 BOTTOM, TOP = [512, 256, 64, WIDTH], [512, 256, 1]
 LR = {"SGD": 0.1, "Adagrad": 0.01}
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # dense (B, 13), codes (B, 26), labels (B,)
+
+
+class RowwiseSGD(torch.optim.Optimizer):
+    """The numbers of ``torch.optim.SGD`` but for rounding; a sparse gradient is one scatter of its rows."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Make one step with the gradients at hand."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad.is_sparse:
+                    rows, values = parameter.grad._indices()[0], parameter.grad._values()  # (n,), (n, D)
+                    # a row that comes twice gets both
+                    parameter.scatter_add_(0, rows[:, None].expand_as(values), values * -group["lr"])
+                else:
+                    parameter.add_(parameter.grad, alpha=-group["lr"])
 
 
 class Bags(nn.Module):

@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import product
-from types import SimpleNamespace
 
-from _recbole import FOLDER, model
 from _timing import Row, compare, parser, peer, report, stopwatch, timed, turns
 
 # isort: split
@@ -148,36 +146,6 @@ def growth_row(n_items: int, repeats: int) -> Row:
     return compare(times, f"fit, 20,000 x {n_items:,}, 1,000,000 entries", "ItemKNN()", name, note=note)
 
 
-class Config(dict):
-    """Settings as RecBole reads them: by name and as an attribute."""
-
-    def __getattr__(self, name: str) -> object:
-        """The setting of this name."""
-        return self[name]
-
-
-def ease_row(repeats: int) -> Row:
-    """EASE beside RecBole's, which computes in float32: fit and scores of all users, which agree."""
-    question, train = "EASE, fit and scores, MovieLens-100K", Interactions.from_frame(load_movielens().ratings)
-    theirs, users = peer("RecBole", lambda: model("EASE", FOLDER)), torch.arange(train.n_users)
-
-    def ours() -> torch.Tensor:
-        return EASE(400).fit(train).score(users)
-
-    sides = {"ours": stopwatch(ours)}
-    if theirs:
-        seen = sparse.csr_matrix(train.csr(binary=True))
-        data = SimpleNamespace(num=lambda name: seen.shape[name == "item"], inter_matrix=lambda form: seen)
-        config = Config(USER_ID_FIELD="user", ITEM_ID_FIELD="item", NEG_PREFIX="", device="cpu", reg_weight=400.0)
-
-        def fitted() -> torch.Tensor:
-            return theirs(config, data).full_sort_predict({"user": users}).view(train.n_users, -1)
-
-        torch.testing.assert_close(fitted().double(), ours(), rtol=0, atol=1e-3)
-        sides["RecBole"] = stopwatch(fitted)
-    return compare(turns(sides, max(3, repeats)), question, "ours", "RecBole")
-
-
 def show(title: str, measure: str, rows: Rows) -> None:
     """One Markdown table."""
     print(f"\n{title}\n")
@@ -219,7 +187,6 @@ def main() -> None:
         answer(question, "NDCG@10", found, "ItemKNN()", "implicit CosineRecommender(20)"),
         answer(question, "NDCG@10", found, "EASE()", "implicit CosineRecommender(20)"),
     ]
-    rows.append(ease_row(options.repeats))
     rows += [growth_row(n, options.repeats) for n in (10_000, 20_000)]
     report(rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
+from _rq_vae import rq_vae
 from _tables import COMMITTED, RESULTS
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
@@ -13,7 +14,7 @@ from sklearn.preprocessing import normalize
 from course_utils.data import Interactions, MovieLens
 from course_utils.data.features import item_features
 from course_utils.models.next_code import NextCode
-from course_utils.models.semantic_ids import Quantized, residual_kmeans, rq_vae
+from course_utils.models.semantic_ids import Quantized, residual_kmeans
 
 DIMENSIONS = {"content": 64, "training matrix": 32}
 SHAPES = ((3, 16), (3, 32), (2, 64), (2, 128))  # levels, tokens a level

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from course_utils.errors import check_range
+from course_utils.errors import check_range, check_shape
+from course_utils.evaluation.off_policy import ips
 from course_utils.simulation.logs import RatedArms
 
 
@@ -63,3 +64,18 @@ def ridge_rewards(world: RatedArms, contexts: np.ndarray, learned_from: np.ndarr
         mean = rewards.mean() if len(rewards) else 0.5
         predicted[:, arm] = mean + contexts @ np.linalg.solve(eye + x.T @ x, x.T @ (rewards - mean))
     return predicted.clip(0, 1)
+
+
+def doubly_robust(
+    rewards: np.ndarray, target: np.ndarray, propensities: np.ndarray, *, predicted: np.ndarray, expected: np.ndarray
+) -> np.ndarray:
+    r"""A model's estimate, and IPS for what it missed; right on average if the propensities *or* the model are right.
+
+    :math:`\frac1T \sum_t \big[ \sum_a \pi(a) \hat r_t(a) + \frac{\pi_t}{p_t} (r_t - \hat r_t(a_t)) \big]`, where
+    ``predicted`` is the model's reward of the logged actions, :math:`\hat r_t(a_t)`, and ``expected`` that of the
+    target, :math:`\sum_a \pi(a) \hat r_t(a)`. The model must not have learned from this log.
+    """
+    plain = ips(rewards, target, propensities)
+    target, predicted, expected = np.asarray(target), np.asarray(predicted), np.asarray(expected)
+    check_shape(*target.shape, predicted=predicted, expected=expected)
+    return plain + (expected - target / propensities * predicted).mean(axis=-1)

@@ -31,7 +31,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
-from _policies import greedy_policy, policy_log, ridge_rewards, softmax_policy
+from _policies import doubly_robust, greedy_policy, policy_log, ridge_rewards, softmax_policy
+from _rating_times import DAYS, WEEKS, rating_times
 from _tables import SEEDS, movielens, write
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
@@ -44,7 +45,7 @@ from course_utils.data.features import item_features, user_features
 from course_utils.evaluation import intra_list_diversity, measure_ratings, metrics, off_policy
 from course_utils.models.als import ImplicitALS
 from course_utils.models.content import ContentBased, auc_per_user, hold_out_items
-from course_utils.models.factorization_machines import DAYS, WEEKS, ContextFM, rating_times
+from course_utils.models.factorization_machines import ContextFM
 from course_utils.models.two_tower import TwoTower
 from course_utils.simulation import bandits
 from course_utils.simulation.bandits import replay, user_contexts
@@ -304,7 +305,7 @@ def logs() -> Iterator[Row]:
             "IPS": off_policy.ips(log.rewards, target, chances),
             "SNIPS": off_policy.snips(log.rewards, target, chances),
             "direct": expected.mean(axis=1),
-            "doubly robust": off_policy.doubly_robust(log.rewards, target, chances, **guess),
+            "doubly robust": doubly_robust(log.rewards, target, chances, **guess),
         }
         yield "logs", name, 0, "truth", world.value(policy)
         yield "logs", name, 0, "effective share", off_policy.effective_share(target, chances).mean()

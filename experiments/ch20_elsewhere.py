@@ -30,7 +30,7 @@ from ch20_nested import cut, text
 
 import course_utils
 from course_utils.data import Interactions, load_complete_journey
-from course_utils.data.amazon_movies import load_amazon_movies
+from course_utils.data.lines import load_amazon_movies
 from course_utils.errors import DataError
 from course_utils.evaluation import all_pairs, measure_lists, measure_lists_per_user
 from course_utils.models.als import ImplicitALS

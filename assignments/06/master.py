@@ -162,8 +162,9 @@ def estimated(student, name):
         return off_policy.effective_share(own.target, own.chances)
     if name == "naive_average":
         return off_policy.naive_average(own.rewards, own.target)
-    model = {"predicted": own.modelled, "expected": own.expected} if name == "doubly_robust" else {}
-    return getattr(off_policy, name)(own.rewards, own.target, own.chances, **model)
+    if name == "doubly_robust":  # the model's promise, and by IPS what it missed
+        return own.expected.mean() + off_policy.ips(own.rewards - own.modelled, own.target, own.chances)
+    return getattr(off_policy, name)(own.rewards, own.target, own.chances)
 
 
 def test_naive(STUDENT, naive):

@@ -3,7 +3,7 @@
 Importing it does nothing: no seeding, no download, no plot style. A notebook calls ``course_utils.setup()``.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["setup"]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 _RANGES = {
     "0 or more": lambda x: (x >= 0) & (x < np.inf),
+    "0 or more, below 1": lambda x: (x >= 0) & (x < 1),
     "above 0": lambda x: (x > 0) & (x < np.inf),
     "from 0 to 1": lambda x: (x >= 0) & (x <= 1),
     "above 0, 1 at most": lambda x: (x > 0) & (x <= 1),
@@ -54,6 +55,12 @@ class NotFittedError(CourseError, RuntimeError):
 
 class DivergedError(CourseError, ArithmeticError):
     """A loss or a validation value became nan or infinite while training."""
+
+
+def refuse(wrong: object, argument: str, got: object, expected: str) -> None:
+    """Raise an :class:`InputError` if something is wrong with an argument: what was got, what was expected."""
+    if wrong:
+        raise InputError(argument, got=got, expected=expected)
 
 
 def check_counts(least: int = 1, most: int | None = None, **counts: object) -> None:

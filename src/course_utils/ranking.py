@@ -12,7 +12,7 @@ good ones the lower position wins. ``trade_off``, τ in 0..1, weighs relevance: 
 import torch
 from torch import Tensor
 
-from course_utils.errors import InputError, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_counts, check_range, check_shape, refuse
 
 
 def top_k(scores: Tensor, k: int) -> Tensor:
@@ -25,8 +25,7 @@ def top_k(scores: Tensor, k: int) -> Tensor:
     check_counts(1, n_items, k=k)
     values, items = scores.topk(min(k + 1, n_items), dim=1)  # one more, to see a tie across the cut
     bad = int(values[:, 0].isnan().sum())  # torch.topk puts nan first
-    if bad:
-        raise InputError("scores", got=f"nan for {bad} user(s)", expected="no nan")
+    refuse(bad, "scores", f"nan for {bad} user(s)", "no nan")
     equal = values[:, 1:] == values[:, :-1]
     inside = equal.any(dim=1).nonzero()[:, 0]
     if len(inside):  # sort by code, then by score, which keeps the code order of equal scores
@@ -53,11 +52,9 @@ def as_scores(scores: Tensor) -> Tensor:
 def check_scores(scores: Tensor) -> Tensor:
     """Scores by :func:`as_scores`; refuse what is no table, has no entry, or holds a nan or ``+inf``."""
     scores = as_scores(scores)
-    if scores.ndim != 2 or scores.numel() == 0:
-        raise InputError("scores", got=f"shape {tuple(scores.shape)}", expected="(n_users, n_candidates)")
+    refuse(scores.ndim != 2 or scores.numel() == 0, "scores", f"shape {tuple(scores.shape)}", "(n_users, n_candidates)")
     bad = int((scores.isnan() | (scores == torch.inf)).sum())
-    if bad:
-        raise InputError("scores", got=f"{bad} nan or +inf", expected="numbers, or -inf for no candidate")
+    refuse(bad, "scores", f"{bad} nan or +inf", "numbers, or -inf for no candidate")
     return scores
 
 
@@ -120,18 +117,17 @@ def dpp(scores: Tensor, similarity: Tensor, k: int, trade_off: float = 0.5) -> T
         column = column / adds.gather(1, chosen[:, None]).clamp(min=flat).sqrt()
         factor.append(column)
         adds -= column.square()
-        if bool((adds[lists.free] < -slack).any()):
-            raise InputError("similarity", got="a negative volume", expected="positive semidefinite")
+        refuse(bool((adds[lists.free] < -slack).any()), "similarity", "a negative volume", "positive semidefinite")
     return torch.stack(lists.taken, dim=1)
 
 
 def calibrated(scores: Tensor, kinds: Tensor, target: Tensor, k: int, trade_off: float = 0.5) -> Tensor:
     r"""Lists whose kinds have the shares of the user's history (Steck 2018, section 5); taught in chapter 12.
 
-    The next item has the largest :math:`\tau \sum_{j \in L} s_j - (1 - \tau)\,\mathrm{KL}(p, q)` once it is in
-    the list :math:`L`, as :func:`course_utils.evaluation.calibration_kl` has it. p is the ``target``, ``(n_users,
-    n_kinds)``, q has the shares in the list; ``kinds`` has those in each candidate, ``(n_candidates, n_kinds)`` or one
-    such table a user. Rows sum to 1, of ``kinds`` also to 0.
+    The next item has the largest :math:`\tau \sum_{j \in L} s_j - (1 - \tau)\,\mathrm{KL}(p, q)` once it is in the list
+    :math:`L`, as in :func:`course_utils.evaluation.calibration_kl`. p is the ``target``, ``(n_users, n_kinds)``, q has
+    the shares in the list, ``kinds`` those in each candidate, ``(n_candidates, n_kinds)`` or one such table a user.
+    Rows sum to 1, of ``kinds`` also to 0.
     """
     lists = _Lists(scores, k, trade_off)
     check_shares(kinds, "kinds", empty=True)

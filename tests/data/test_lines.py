@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from course_utils import data
-from course_utils.data import criteo, lines, load_amazon_movies, load_criteo
+from course_utils.data import iter_criteo, lines, load_amazon_movies, load_criteo
 from course_utils.errors import DataError, InputError
 
 AMAZON = ["A1,0001,5.0,1400000000", "A2,NA,1.0,1300000000", '"A3,0001,3.5,1200000000']
@@ -117,14 +117,14 @@ def test_an_archive_in_place_of_the_file(tmp_path, kind):
 
 def test_criteo_streams(tmp_path, monkeypatch):
     path = text_file(tmp_path / "train.txt", CRITEO * 5, packed=True)
-    whole, chunks = load_criteo(path), list(criteo.iter_criteo(path, chunk_rows=4))
+    whole, chunks = load_criteo(path), list(iter_criteo(path, chunk_rows=4))
     assert [len(chunk) for chunk in chunks] == [4, 4, 4, 3]
     assert whole.index.tolist() == list(range(15))
     pd.testing.assert_frame_equal(pd.concat(chunks), whole)
     for chunk, rows in itertools.product((4, lines.CHUNK), (1, 3, 4, 5, 8, 13, 14, 15, 99)):
         monkeypatch.setattr(lines, "CHUNK", chunk)
         pd.testing.assert_frame_equal(load_criteo(path, rows=rows), whole.iloc[:rows])
-    for call, name in ((load_criteo, "rows"), (criteo.iter_criteo, "chunk_rows")):
+    for call, name in ((load_criteo, "rows"), (iter_criteo, "chunk_rows")):
         with pytest.raises(InputError, match=f"{name}: got 0"):
             call(tmp_path, **{name: 0})
 
@@ -175,4 +175,4 @@ def test_real_files():
     assert clicks.shape == (8_000, 40)
     assert clicks["label"].mean() == pytest.approx(0.216)
     assert (clicks["I2"].min() < 0, clicks["I1"].isna().any(), clicks["C1"].notna().all()) == (True, True, True)
-    pd.testing.assert_frame_equal(pd.concat(criteo.iter_criteo(chunk_rows=3_000)), clicks)
+    pd.testing.assert_frame_equal(pd.concat(iter_criteo(chunk_rows=3_000)), clicks)

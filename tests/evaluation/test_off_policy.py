@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from shared import coded, placed, refusals
 
 from course_utils.errors import InputError
-from course_utils.evaluation.off_policy import doubly_robust, effective_share, ips, naive_average, snips
+from course_utils.evaluation.off_policy import effective_share, ips, naive_average, snips
 from course_utils.simulation import logs
 from experiments import _policies
+from experiments._policies import doubly_robust
 
 ACTIONS, REWARDS = np.array([1, 1, 1, 1, 2]), np.array([1.0, 0, 1, 0, 1])
 CHANCES = np.array([0.8, 0.8, 0.8, 0.8, 0.2])

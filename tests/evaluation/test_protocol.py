@@ -53,11 +53,13 @@ def test_protocol_against_a_loop(world, k, batch_size):
         patch.setattr(protocol, "_USERS_AT_A_TIME", batch_size)
         found = protocol.measure_lists_per_user(model, train, test, k)
         means = protocol.measure_lists(model, train, test, k)
+        lists, _ = protocol.recommend(model, range(len(part)), k, train)
     assert model.largest_batch <= batch_size
     popularity = (part == 1).sum(axis=0).clip(min=1) / max(1, (part == 1).any(axis=1).sum())
     for user in np.flatnonzero((part == 2).any(axis=1)):
         ranked = sorted(np.flatnonzero(part[user] != 1), key=lambda i: (-scores[user, i], i))[:k]
         shown |= set(ranked)
+        assert lists[user][: len(ranked)].tolist() == ranked
         rows[100 + user] = naive(ranked, (part[user] == 2).tolist(), k)
         rows[100 + user]["novelty"] = -np.log2(popularity[ranked]).mean()
     expected = pd.DataFrame(rows).T.add_suffix(f"@{k}").rename_axis("user_id")

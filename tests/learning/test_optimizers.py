@@ -6,7 +6,7 @@ from shared import refusals
 from torch import nn
 
 from course_utils.learning import loop
-from course_utils.learning.optimizers import RowwiseAdagrad, RowwiseSGD
+from course_utils.learning.optimizers import RowwiseAdagrad
 from course_utils.models.embedding_bags import EmbeddingBags
 
 BATCHES = [torch.tensor([[0, 2], [1, 2], [0, 0]]), torch.tensor([[3, 1], [0, 2], [3, 3]])]
@@ -28,14 +28,6 @@ def run(module, optimizer):
         optimizer.zero_grad()
         distance(module, codes).backward()
         optimizer.step()
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_plain_steps_are_torchs(sparse):
-    ours, theirs = tables(3, sparse)
-    run(ours, RowwiseSGD([*ours.parameters(), nn.Parameter(torch.ones(2))], lr=0.1))
-    run(theirs, torch.optim.SGD(theirs.parameters(), lr=0.1))
-    torch.testing.assert_close(ours.weight, theirs.weight)
 
 
 @pytest.mark.parametrize(("width", "sparse"), [(3, False), (1, True)])  # with D = 1 a row is an entry
@@ -90,6 +82,6 @@ def another_layout():
 WEIGHTS = [nn.Parameter(torch.ones(2))]
 test_refusals = refusals(
     *(("lr", RowwiseAdagrad, WEIGHTS, {"lr": x}) for x in (0.0, -1.0, float("nan"))),
-    *(("eps", RowwiseAdagrad, WEIGHTS, {"eps": 0.0}), ("lr", RowwiseSGD, WEIGHTS, {"lr": 0.0})),
+    ("eps", RowwiseAdagrad, WEIGHTS, {"eps": 0.0}),
     ("gradient: got torch.strided, expected the layout of the first step", another_layout),
 )

@@ -237,3 +237,9 @@ def test_quality(fold, split):
     low, high = model.predict_interval(test.users, test.items)
     assert 0.87 < float(((low <= test.ratings) & (test.ratings <= high)).double().mean()) < 0.93
     assert 0.445 < protocol.measure_lists(ImplicitALS().fit(split[0]), *split)["ndcg@10"] < 0.462
+
+
+def test_a_side_that_leaves_the_caches_is_whitened_too():
+    Q = torch.randn(2**14, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    Z, there, _ = als._whiten(Q, 2.0)
+    close(Z @ there.mT, Q)

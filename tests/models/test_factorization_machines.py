@@ -13,7 +13,8 @@ from course_utils.data.interactions import Interactions
 from course_utils.errors import InputError
 from course_utils.models import factorization_machines
 from course_utils.models.embedding_mf import MatrixFactorization
-from course_utils.models.factorization_machines import DAYS, WEEKS, ContextFM, FactorizationMachine, rating_times
+from course_utils.models.factorization_machines import ContextFM, FactorizationMachine
+from experiments._rating_times import DAYS, WEEKS, rating_times
 
 close = torch.testing.assert_close
 small = partial(ContextFM, factors=3, epochs=1)

@@ -160,11 +160,14 @@ class TestReferees:
         ours = cls(similarity=kind, common=True).fit(training).similarities
         np.testing.assert_allclose(ours, without_diagonal(peer.sim[np.ix_(order, order)].clip(min=0)), atol=1e-9)
 
-    def test_ease_is_the_optimum(self, training):
+    def test_ease_is_the_optimum(self, training, monkeypatch):
+        monkeypatch.setattr(neighbors, "_CHUNK", 120)  # three rows of forty items
         x = training.csr(binary=True).toarray()
         model = EASE(7.0).fit(training)
         b = model.weights.numpy()
         assert (np.diag(b) == 0).all()
+        inverse = np.linalg.inv(x.T @ x + 7.0 * np.eye(len(b)))
+        np.testing.assert_allclose(b, without_diagonal(-inverse / inverse.diagonal()), atol=1e-13)
         gradient = x.T @ (x @ b - x) + 7.0 * b  # the multipliers of the constraint stand on the diagonal
         np.testing.assert_allclose(without_diagonal(gradient), 0, atol=1e-10)
         np.testing.assert_allclose(model.score([3, 0]), (x @ b)[[3, 0]], atol=1e-12)
@@ -218,7 +221,7 @@ def test_a_table_larger_than_the_free_memory_is_refused(monkeypatch):
     assert neighbors._free_memory() > 1e6  # of this machine
     monkeypatch.setattr(neighbors, "_free_memory", lambda: 0.3e9)
     wide, knn = coded([(0, 0, 5)], 3000, 200_000), ItemKNN()
-    with pytest.raises(InputError, match=r"^interactions: .* 960.0 GB beside 0.3 GB .*ImplicitALS"):
+    with pytest.raises(InputError, match=r"^interactions: .* 320.0 GB beside 0.3 GB .*ImplicitALS"):
         EASE().fit(wide)
     knn._prepared = neighbors._prepared(wide.csr().T, "cosine")  # its fit and its answers need a block alone
     with pytest.raises(InputError, match=r"^interactions: .* 1,600.0 GB beside 0.3 GB .*ImplicitALS"):

@@ -8,18 +8,12 @@ from hypothesis import strategies as st
 from shared import coded, refusals
 
 from course_utils.evaluation import measure_lists, recommend
-from course_utils.models import semantic_ids
 from course_utils.models.base import fold_in
 from course_utils.models.next_code import NextCode
-from course_utils.models.semantic_ids import (
-    Trie,
-    all_log_probabilities,
-    beam_search,
-    residual_kmeans,
-    rq_vae,
-    tell_apart,
-)
+from course_utils.models.semantic_ids import Trie, all_log_probabilities, beam_search, residual_kmeans, tell_apart
 from course_utils.models.sequential import windows
+from experiments import _rq_vae
+from experiments._rq_vae import rq_vae
 
 SIX = torch.tensor([(0, 0), (0, 2), (1, 1), (8, 0), (8, 2), (9, 1)]).double()
 SENTENCES = torch.tensor([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0)])  # items A to F
@@ -99,7 +93,7 @@ class TestRQVAE:
         assert len(trained.codes.unique(dim=0)) <= len(trained.centres[0]) * len(trained.centres[1])
 
     def test_gradients_go_where_they_should(self):
-        network = semantic_ids._RQVAE(residual_kmeans(SIX, 2, 2).centres, 3, torch.Generator().manual_seed(0))
+        network = _rq_vae._RQVAE(residual_kmeans(SIX, 2, 2).centres, 3, torch.Generator().manual_seed(0))
         for part in (network.encoder, network.decoder):
             torch.nn.init.ones_(part[2].weight)
         moved = []

@@ -11,7 +11,7 @@ from PIL import Image
 
 import course_utils
 from course_utils.errors import InputError
-from course_utils.notebook import demos, page
+from course_utils.notebook import page
 
 ALT = "A line that rises from zero to one."
 
@@ -91,7 +91,7 @@ def test_progress_is_silent_when_asked_and_glue_writes_what_myst_nb_reads(shown,
 
 def test_a_live_figure_is_one_element_with_its_scripts_and_readable_without_them(shown):
     fig, _ = plt.subplots()
-    demos.demo("ten-places", fig, alt=ALT, table=pd.DataFrame({"a": [1]}), words='"<b>"', relevant=7)
+    page.demo("ten-places", fig, alt=ALT, table=pd.DataFrame({"a": [1]}), words='"<b>"', relevant=7)
     ((data, metadata),) = shown
     html = data["text/html"]
     head, *scripts = html.split("<script>")
@@ -101,4 +101,4 @@ def test_a_live_figure_is_one_element_with_its_scripts_and_readable_without_them
     assert metadata == {"image/png": {"alt": ALT, "width": 720}}
     for name, values, said in (("no-such", {}, "no-such"), ("ten-places", {"x": float("nan")}, "JSON")):
         with pytest.raises(ValueError, match=said):
-            demos.demo(name, plt.figure(), alt=ALT, **values)
+            page.demo(name, plt.figure(), alt=ALT, **values)

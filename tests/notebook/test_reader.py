@@ -13,6 +13,7 @@ CASES = [  # guess, the rest of the question, what came out, what is said of the
     (12.345678, {"unit": "per cent"}, 12.345, "you say 12.3457", "You said 12.3457, and so it is."),
     (2000, {"unit": "films"}, 1999.6, "you say 2,000", "You said 2,000, and so it is."),
     (None, {"choices": ("A", "B")}, "A", "no guess yet; one of A, B", "Share of films: A (no guess yet)"),
+    (None, {"choices": ("A", "B, C")}, "A", "no guess yet; one of A; B, C", "Share of films: A (no guess yet)"),
     (" b ", {"choices": ("A", "B")}, "A", "you say B", "You said B, it is A."),
     ("A", {"choices": ["A", "B"]}, "A", "you say A", "You said A, and so it is."),
 ]

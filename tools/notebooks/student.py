@@ -9,9 +9,9 @@ by what it asserts or expects, or in the words of a figure.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import re
-import sys
 from pathlib import Path
 
 import nbformat
@@ -59,5 +59,7 @@ def write(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "_build/student"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "_build/student")
+    place = parser.parse_args().folder
     print(f"{len(write(place))} chapters: {place}")

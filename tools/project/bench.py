@@ -2,6 +2,7 @@
 
     python -m tools.project.bench                    # all scripts of benchmarks/, some minutes on a quiet machine
     python -m tools.project.bench als metrics        # these alone: prints their table and writes no page
+    python -m tools.project.bench ease --keep        # these alone: their rows take their place in the record
     python -m tools.project.bench --repeats 1        # fewer turns than each script has by itself
     python -m tools.project.bench --page             # measures nothing: the page from the records, after a new goal
 
@@ -98,16 +99,30 @@ class Results:
 
 
 def records(folder: Path = MACHINES) -> list[Results]:
-    """The last run of each kind of machine, the newest first."""
+    """The last run of each kind of machine: first the one of most scripts, of such the newest."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     runs = [Results(each["facts"], [Row(**row) for row in each["rows"]], each["failed"]) for each in found]
-    return sorted(runs, key=lambda run: run.facts["Date"], reverse=True)
+    return sorted(runs, key=lambda run: (run.facts.get("Scripts", "").count(","), run.facts["Date"]), reverse=True)
 
 
 def keep(run: Results, folder: Path = MACHINES) -> None:
     """The run becomes the record of its kind of machine."""
     name = re.sub(r"[^a-z0-9]+", "-", run.machine.lower()).strip("-")
     (folder / f"{name}.json").write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
+
+
+def merged(old: Results, new: Results) -> Results:
+    """The old record with the rows of those scripts that ran again, and with what is known of their run."""
+    fresh = {(row.question, row.sides): row for row in new.rows}
+    rows = [fresh.pop((row.question, row.sides), row) for row in old.rows] + list(fresh.values())
+    took = dict(re.findall(r"`(\w+)` (\d+ s)", f"{old.facts['Scripts']}, {new.facts['Scripts']}"))
+    names = ", ".join(re.findall(r"`(\w+)`", new.facts["Scripts"]))
+    load = "; ".join(old.facts["Load"].split("; ")[:2])
+    facts = old.facts | {
+        "Scripts": ", ".join(f"`{name}` {took[name]}" for name in sorted(took)),
+        "Load": f"{load}; `{names}` alone, on {new.facts['Date']}: {new.facts['Load'].split('; ')[0]}",
+    }
+    return Results(facts, rows, old.failed + new.failed)
 
 
 def page(runs: list[Results]) -> str:
@@ -130,6 +145,9 @@ def page(runs: list[Results]) -> str:
     parts = [HEAD, "## Ours beside theirs", "", RATIOS, "", *lines, ""]
     if failed := [f"- {line}, on {run.machine}" for run in runs for line in run.failed]:
         parts += ["Not run:", "", *failed, ""]
+    run_once = {name for run in runs for name in re.findall(r"`(\w+)`", run.facts.get("Scripts", ""))}
+    if waiting := [f"`{script.stem}`" for script in scripts("benchmarks") if script.stem not in run_once]:
+        parts += [f"Written since, and not yet run on a quiet machine: {', '.join(waiting)}.", ""]
     parts += ["## Where and when", "", f"| what | {' | '.join(machines)} |", "|---" * (1 + len(runs)) + "|"]
     return "\n".join([*parts, *facts, FOOT])
 
@@ -238,6 +256,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="scripts of benchmarks/, without .py; all when left out")
     parser.add_argument("--repeats", type=int, help="turns of each comparison")
+    parser.add_argument("--keep", action="store_true", help="the named scripts' rows go into this machine's record")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page from the records")
     options = parser.parse_args()
     if options.page:
@@ -250,7 +269,10 @@ def main() -> int:
     results = measure(chosen, ["--repeats", str(options.repeats)] if options.repeats else [])
     print(f"\n== all\n\n{table(results.rows)}\n")
     print("\n".join([*results.failed, *(f"{name}: {value}" for name, value in results.facts.items())]))
-    if not options.names:
+    if options.names and options.keep:
+        before = [run for run in records() if run.machine == results.machine]
+        results = merged(before[0], results) if before else results
+    if not options.names or (options.keep and not results.failed):
         keep(results)
         PAGE.write_text(page(records()), encoding="utf-8")
         print(f"\nwritten: {PAGE}")

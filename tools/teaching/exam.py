@@ -65,14 +65,14 @@ def exam(questions: Sequence[Question], seed: int) -> str:
     parts = ['<div class="who"><span>Name</span><span>Number</span></div>']
     parts += [
         f"<p>{len(questions)} questions, one point each. One choice is right where there are choices;"
-        f" {numbers} ask for a number.</p>"
+        f" {numbers} ask for a number: a whole one exactly, any other to three decimals.</p>"
     ]
     for place, question in enumerate(questions, 1):
         order = question.shuffled(seed)[0] if question.choices else []
         listed = "".join(f"<li>{_html(text)}</li>" for text, _ in order)
         answer = f"<ol>{listed}</ol>" if listed else '<p>Answer: <span class="blank">&nbsp;</span></p>'
         parts.append(f"<section>{_html(f'**{place}.** {question.ask}')}{answer}</section>")
-    return _page("Exam", parts)
+    return _page(f"Exam {seed}", parts)
 
 
 def key(questions: Sequence[Question], seed: int) -> str:
@@ -89,7 +89,7 @@ def key(questions: Sequence[Question], seed: int) -> str:
         listed = "".join(f"<li>{_html(each)}</li>" for each in wrong)
         head = f"{place} ({question.name}). {said}"
         parts.append(f"<section>{_html(head)}{_html(question.why)}<ul>{listed}</ul></section>")
-    return _page("Key", parts)
+    return _page(f"Key of exam {seed}", parts)
 
 
 def _page(title: str, parts: Sequence[str]) -> str:

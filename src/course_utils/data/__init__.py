@@ -4,11 +4,10 @@ Other files that no registry carries are the reader's own, below ``COURSE_DATA_D
 """
 
 from course_utils.data import splits
-from course_utils.data.amazon_movies import load_amazon_movies
 from course_utils.data.complete_journey import load_complete_journey
-from course_utils.data.criteo import iter_criteo, load_criteo
 from course_utils.data.files import available
 from course_utils.data.interactions import Interactions
+from course_utils.data.lines import iter_criteo, load_amazon_movies, load_criteo
 from course_utils.data.movielens import MovieLens, load_movielens
 from course_utils.data.table import Table, k_core, load_table
 

@@ -5,7 +5,7 @@ import pandas as pd
 
 from course_utils.data.complete_journey import iter_promotions, load_complete_journey
 from course_utils.data.movielens import MovieLens
-from course_utils.errors import InputError, check_counts
+from course_utils.errors import check_counts, refuse
 
 WINDOW = 12  # weeks that the history of a household goes back
 LIKED = 4  # stars
@@ -29,12 +29,10 @@ JOURNEY_FEATURES: dict[str, list[str]] = {
 def history(groups: np.ndarray, times: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row, how many rows of its group (a user, say) are strictly earlier, and the sum of their labels.
 
-    All five are ``(n,)``. Rows of one group and time do not see each other: nothing says which came first. Changing
-    anything at or after a row's time changes neither of its two numbers.
+    All five are ``(n,)``. Rows of one group and time do not see each other, for nothing says which came first.
     """
-    if not len(groups) == len(times) == len(labels):
-        lengths = [len(groups), len(times), len(labels)]
-        raise InputError("groups, times, labels", got=f"{lengths} rows", expected="the same number")
+    lengths = [len(groups), len(times), len(labels)]
+    refuse(not len(groups) == len(times) == len(labels), "groups, times, labels", f"{lengths} rows", "the same number")
     order = np.lexsort((times, groups))
     g, t = np.asarray(groups)[order], np.asarray(times)[order]
     place = np.arange(len(order))
@@ -52,9 +50,8 @@ def movielens_clicks(movielens: MovieLens) -> pd.DataFrame:
     """Will this user rate this film 4 or 5? One row a rating of MovieLens-100K, in the order of its table.
 
     Columns ``user_id item_id timestamp``; ``label``; the categories ``occupation gender zip_region`` (first digit of
-    the zip code, "other" outside the United States) ``hour weekday`` (UTC); the bag ``genres``; the numbers ``age`` and
-    ``film_age`` (years), ``user_count item_count`` (strictly earlier ratings, of anybody), ``user_rate item_rate``
-    (share of 4 and 5 among them, (liked + 1) / (count + 2)).
+    the zip code, "other" abroad) ``hour weekday`` (UTC); the bag ``genres``; the numbers ``age film_age`` (years),
+    ``user_count item_count`` (earlier ratings, of anybody), ``user_rate item_rate`` ((liked + 1) / (count + 2)).
     """
     table = movielens.ratings.merge(movielens.users, on="user_id", how="left", validate="many_to_one")
     table = table.merge(movielens.items, on="item_id", how="left", validate="many_to_one")

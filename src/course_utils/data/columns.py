@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from course_utils.errors import InputError
+from course_utils.errors import InputError, refuse
 
 _SECONDS = "whole seconds since 1970"
 _YEAR_3000 = 32_503_680_000  # in seconds; milliseconds pass it in January 1971
@@ -11,8 +11,7 @@ _YEAR_3000 = 32_503_680_000  # in seconds; milliseconds pass it in January 1971
 
 def column(table: pd.DataFrame, name: str, argument: str) -> pd.Series:
     """A column that stands in a table, which errors call ``argument``, once; after ``concat`` it may twice."""
-    if not isinstance(table, pd.DataFrame):
-        raise InputError(argument, got=type(table).__name__, expected="a DataFrame")
+    refuse(not isinstance(table, pd.DataFrame), argument, type(table).__name__, "a DataFrame")
     if (found := int((table.columns == name).sum())) != 1:
         got = f"{found} columns {name!r}" if found else f"columns {list(table.columns)}"
         raise InputError(argument, got=got, expected=f"a column {name!r}")
@@ -32,8 +31,7 @@ def numbers(values: pd.Series, name: str, expected: str = "finite numbers") -> n
 def times(values: pd.Series, name: str = "timestamp") -> np.ndarray:
     """A column of times, exact: ``int64`` seconds since 1970, before the year 3000; milliseconds are refused."""
     floats = numbers(values, name, _SECONDS)
-    if (floats % 1 != 0).any():
-        raise InputError(name, got="fractions of a second", expected=_SECONDS)
+    refuse((floats % 1 != 0).any(), name, "fractions of a second", _SECONDS)
     if len(far := floats[np.abs(floats) > _YEAR_3000]):
         got = f"{len(far)} time(s) such as {far[0]:.4g}, beyond the year 3000"
         raise InputError(name, got=got, expected=f"{_SECONDS} (milliseconds are to be divided by 1000)")

@@ -1,7 +1,7 @@
 """From a table to what a click model eats: standardised numbers, codes, bags; taught in chapter 8."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Self
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 
 from course_utils.data import columns
-from course_utils.errors import InputError, check_counts
+from course_utils.errors import InputError, check_counts, refuse
 
 
 @dataclass(frozen=True)
@@ -42,37 +42,27 @@ class Rows:
         return sparse.hstack(blocks, format="csr")
 
 
+@dataclass(eq=False)
 class Encoder:
     """Learns from the training part how to encode a table, and encodes any part with it; taught in chapter 8.
 
     Numbers are standardised by the training part's mean and standard deviation; a missing one becomes 0, the mean.
     Of a categorical feature code 0 stands for all values that the training part has fewer than ``min_count`` times,
     or never; a missing value is a value of its own. What is learned depends on nothing but the training part.
-
-    Args:
-        dense: names of numeric columns.
-        categories: names of columns that are compared as text.
-        bags: names of columns that hold several values, as text joined by ``|``; the empty text is an empty bag.
-        log: those of ``dense`` that are counts: first log(1 + max(x, 0)).
-        min_count: how often the training part must have a value for it to get its own code.
-        buckets: hash the kept values of a feature into so many codes, 0 not among them; a code each when left out.
     """
 
-    def __init__(
-        self,
-        dense: Sequence[str],
-        categories: Sequence[str],
-        bags: Sequence[str] = (),
-        *,
-        log: Sequence[str] = (),
-        min_count: int = 1,
-        buckets: int | None = None,
-    ) -> None:
-        if not set(log) <= set(dense):
-            raise InputError("log", got=sorted(set(log) - set(dense)), expected="names among dense")
-        check_counts(min_count=min_count, buckets=1 if buckets is None else buckets)
-        self.dense, self.categories, self.bags = list(dense), list(categories), list(bags)
-        self.log, self.min_count, self.buckets = set(log), min_count, buckets
+    dense: Sequence[str]  # names of numeric columns
+    categories: Sequence[str]  # names of columns that are compared as text
+    bags: Sequence[str] = ()  # of columns with several values, as text joined by "|"; the empty text is an empty bag
+    _: KW_ONLY
+    log: Sequence[str] = ()  # those of dense that are counts: first log(1 + max(x, 0))
+    min_count: int = 1  # how often the training part must have a value for it to get its own code
+    buckets: int | None = None  # hash a feature's kept values into so many codes, 0 not among them; None: a code each
+
+    def __post_init__(self) -> None:
+        if not set(self.log) <= set(self.dense):
+            raise InputError("log", got=sorted(set(self.log) - set(self.dense)), expected="names among dense")
+        check_counts(min_count=self.min_count, buckets=1 if self.buckets is None else self.buckets)
 
     def fit(self, tables: pd.DataFrame | Iterable[pd.DataFrame]) -> Self:
         """Learn means, deviations and codes, from one table or from a stream of chunks in one pass."""
@@ -91,8 +81,7 @@ class Encoder:
             for name in counts:
                 counts[name] = counts[name].add(self._values(table, name).value_counts(), fill_value=0)
             rows += len(table)
-        if rows == 0:
-            raise InputError("tables", got="no row", expected="at least one")
+        refuse(rows == 0, "tables", "no row", "at least one")
         self.mean, square, shift, spread = sums[1:] / np.maximum(sums[0], 1)
         variance = square - self.mean**2
         # Far from 0, for a time or a zip code, say, most digits cancel; not around a middle.

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from course_utils.data.columns import column
-from course_utils.errors import InputError, check_range
+from course_utils.errors import InputError, check_range, refuse
 
 _AGES = [0, 18, 25, 35, 45, 50, 56, 200]  # years, the groups of the larger MovieLens sets
 
@@ -35,8 +35,7 @@ def item_features(items: pd.DataFrame, *, genres: float = 1.0, years: float = 1.
     kinds, year = kinds.fillna(""), released.astype("string").fillna("")
     weights = {"genres": genres, "years": years, "titles": titles}
     check_range("0 or more", **weights)
-    if not any(weights.values()):
-        raise InputError("genres, years, titles", got="three weights of 0", expected="one above 0")
+    refuse(not any(weights.values()), "genres, years, titles", "three weights of 0", "one above 0")
     texts = {
         "genres": ("genre " + kinds.str.replace("|", "|genre ")).where(kinds != "", ""),
         "years": ("year " + year + "|decade " + year.str[:3] + "0").where(released.notna(), ""),

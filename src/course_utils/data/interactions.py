@@ -12,7 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from course_utils.data import columns
-from course_utils.errors import InputError, check_shape
+from course_utils.errors import InputError, check_shape, refuse
 
 Values = Sequence | pd.Index | pd.Series | np.ndarray
 Ids, Span = Values | None, tuple[float, float] | None
@@ -39,11 +39,9 @@ class Interactions:
     ) -> Self:
         """Code a table of ratings, in the order of its rows; what is missing, repeated or unknown is refused.
 
-        Args:
-            ratings: columns ``user_id`` and ``item_id``, optionally ``rating`` and ``timestamp``; one row a pair.
-            user_ids: every user id the codes shall cover, in code order; the sorted ids of the table when left out.
-            item_ids: likewise for items. Pass the whole catalogue to the training and the test side alike.
-            rating_range: smallest and largest rating of the whole table, where it is known.
+        ``ratings`` has the columns ``user_id item_id``, optionally ``rating`` and ``timestamp``, and one row a pair.
+        ``user_ids`` are all that the codes shall cover, in code order, the sorted ids of the table when left out,
+        ``item_ids`` likewise: both sides of a split need the whole catalogue. ``rating_range`` is the whole table's.
         """
         users, user_ids = _codes(columns.column(ratings, "user_id", "ratings"), user_ids, "user_id")
         items, item_ids = _codes(columns.column(ratings, "item_id", "ratings"), item_ids, "item_id")
@@ -100,14 +98,12 @@ def _codes(column: pd.Series, ids: object, name: str) -> tuple[np.ndarray, pd.In
     """Codes of a column of ids, and the index that decodes them."""
     if missing := int(_not_an_id(column).sum()):
         raise InputError(name, got=f"{missing} missing or infinite value(s)", expected="an id in every row")
-    if isinstance(ids, pd.DataFrame):
-        raise InputError(f"{name}s", got="a DataFrame", expected=f"one id a code, such as table[{name!r}]")
+    refuse(isinstance(ids, pd.DataFrame), f"{name}s", "a DataFrame", f"one id a code, such as table[{name!r}]")
     try:
         index = pd.Index(np.sort(column.unique())) if ids is None else pd.Index(ids)
     except TypeError as error:  # numbers and text in one column have no order
         raise InputError(name, got="ids of several types", expected="ids of one type, or the ids in order") from error
-    if _not_an_id(pd.Series(index)).any():
-        raise InputError(f"{name}s", got="a missing or infinite id", expected="an id for each code")
+    refuse(_not_an_id(pd.Series(index)).any(), f"{name}s", "a missing or infinite id", "an id for each code")
     if not index.is_unique:
         raise InputError(f"{name}s", got=f"{index[index.duplicated()][0]!r} twice", expected="each id once")
     codes = index.get_indexer(column)
@@ -132,9 +128,8 @@ def as_codes(codes: Tensor | Values, name: str) -> Tensor:
             raise InputError(name, got=f"values of type {found.dtype}", expected="codes, whole numbers")
         codes = torch.as_tensor(found)
     cut = codes.is_floating_point() and bool((codes % 1 != 0).any())
-    if cut or codes.ndim == 0 or codes.dtype == torch.bool:
-        got = "fractions or nan" if cut else f"{codes.dtype} of shape {tuple(codes.shape)}"
-        raise InputError(name, got=got, expected="codes, whole numbers, one or more in a row")
+    got = "fractions or nan" if cut else f"{codes.dtype} of shape {tuple(codes.shape)}"
+    refuse(cut or codes.ndim == 0 or codes.dtype == torch.bool, name, got, "codes, whole numbers, one or more in a row")
     return codes.long()
 
 
@@ -144,8 +139,7 @@ def check_codes(codes: Tensor | Values, n: int, name: str) -> Tensor:
     check_shape("len", **{name: codes})
     if codes.numel():
         least, most = int(codes.min()), int(codes.max())
-        if least < 0 or most >= n:
-            raise InputError(name, got=f"codes {least}..{most}", expected=f"codes in 0..{n - 1}")
+        refuse(least < 0 or most >= n, name, f"codes {least}..{most}", f"codes in 0..{n - 1}")
     return codes
 
 
@@ -166,12 +160,10 @@ def check_interactions(**parts: object) -> None:
 def check_sizes(interactions: Interactions, n_users: int | None = None, n_items: int | None = None) -> None:
     """Refuse interactions that are none, or of other sizes than a model's tables; None stands for any size."""
     check_interactions(interactions=interactions)
-    if len(interactions) == 0:
-        raise InputError("interactions", got="none", expected="at least one")
+    refuse(len(interactions) == 0, "interactions", "none", "at least one")
     sizes = interactions.n_users, interactions.n_items
     own = sizes[0] if n_users is None else n_users, sizes[1] if n_items is None else n_items
-    if sizes != own:
-        raise InputError("interactions", got=f"{sizes} users and items", expected=f"{own}, as the model")
+    refuse(sizes != own, "interactions", f"{sizes} users and items", f"{own}, as the model")
 
 
 def csr_tensor(starts: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:

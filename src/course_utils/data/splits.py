@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from course_utils.data.columns import column, places, times
-from course_utils.errors import DataError, InputError, check_choice, check_counts, check_range
+from course_utils.errors import DataError, InputError, check_choice, check_counts, check_range, refuse
 
 Split = tuple[pd.DataFrame, pd.DataFrame]
 Seed = int | np.random.Generator
@@ -106,8 +106,7 @@ def _check(ratings: pd.DataFrame, *columns: str, test_size: float | None = None)
     if "timestamp" in columns and "timestamp" not in ratings:
         expected = "a column 'timestamp'; without times, random_split"
         raise InputError("ratings", got=f"columns {list(ratings.columns)}", expected=expected)
-    if len(ratings) == 0:
-        raise InputError("ratings", got="a table without rows", expected="at least one row")
+    refuse(len(ratings) == 0, "ratings", "a table without rows", "at least one row")
     for name in columns:
         if missing := int(column(ratings, name, "ratings").isna().sum()):
             raise InputError(name, got=f"{missing} missing value(s)", expected="a value in each row")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from course_utils.data import columns, formats
 from course_utils.data.interactions import Interactions
-from course_utils.errors import DataError, InputError, check_choice, check_counts
+from course_utils.errors import DataError, InputError, check_choice, check_counts, refuse
 
 _PAIR = ["user_id", "item_id"]
 _TOGETHER = {"mean": "mean", "sum": "sum", "count": "size"}
@@ -101,9 +101,8 @@ def load_table(
         missing: for a row with a gap: ``"error"``, or ``"drop"``.
         name: what to call it in messages.
 
-    Raises:
-        DataError: the file is no table, or has rows that ``duplicates`` or ``missing`` must decide about.
-        InputError: a column is not there, or holds something else.
+    A DataError says that the file is no table, or has rows that ``duplicates`` or ``missing`` must decide about, an
+    InputError that a column is not there, or holds something else.
     """
     check_choice(("error", "last", *_TOGETHER), duplicates=duplicates)
     check_choice(("error", "drop"), missing=missing)
@@ -159,8 +158,7 @@ def k_core(table: Table | pd.DataFrame, users: int = 5, items: int = 5) -> Table
 
 def _asked(raw: pd.DataFrame, place: str | int, argument: str) -> pd.Series:
     if isinstance(place, int) and not isinstance(place, bool) and place not in raw.columns:
-        if not 0 <= place < raw.shape[1]:
-            raise InputError(argument.removesuffix("_id"), got=place, expected=f"a place in 0..{raw.shape[1] - 1}")
+        refuse(not 0 <= place < raw.shape[1], argument.removesuffix("_id"), place, f"a place in 0..{raw.shape[1] - 1}")
         return raw.iloc[:, place]
     if (raw.columns == place).sum() != 1:
         header = ", ".join(map(repr, raw.columns[:12]))

@@ -17,19 +17,7 @@ from course_utils.evaluation.protocol import (
 from course_utils.evaluation.significance import all_pairs, bootstrap_interval, holm, paired_test, ties
 
 __all__ = [
-    "all_pairs",
-    "bootstrap_interval",
-    "calibration_kl",
-    "catalog_coverage",
-    "gini",
-    "holm",
-    "intra_list_diversity",
-    "measure_lists",
-    "measure_lists_per_user",
-    "measure_ratings",
-    "novelty",
-    "paired_test",
-    "recommend",
-    "recommend_for",
-    "ties",
-]
+    "all_pairs", "bootstrap_interval", "calibration_kl", "catalog_coverage", "gini", "holm", "intra_list_diversity",
+    "measure_lists", "measure_lists_per_user", "measure_ratings", "novelty", "paired_test", "recommend",
+    "recommend_for", "ties",
+]  # fmt: skip

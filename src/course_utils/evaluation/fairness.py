@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils.errors import InputError, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_counts, check_range, check_shape, refuse
 from course_utils.evaluation.metrics import check_lists
 from course_utils.evaluation.significance import MIDDLE, random_rows
 from course_utils.learning.regularizers import check_rows
@@ -51,8 +51,7 @@ def group_gap(
     rng, means, draws = np.random.default_rng(seed), [], []
     for group in (0, 1):
         kept = (groups == group) & ~np.isnan(values)
-        if not kept.any():
-            raise InputError("groups", got=f"no row with a value in group {group}", expected="rows of both")
+        refuse(not kept.any(), "groups", f"no row with a value in group {group}", "rows of both")
         _, place = np.unique(users[kept], return_inverse=True)
         total, rows = np.bincount(place, values[kept]), np.bincount(place)  # of each user
         means.append(total.sum() / rows.sum())
@@ -69,8 +68,7 @@ def exposure(recommended: Tensor, n_items: int) -> Tensor:
     """Mean attention of each item, 1 / log2(1 + rank) in a list (Singh and Joachims 2018): ``(n_items,)``, 0 to 1."""
     recommended = check_lists(recommended, n_items)
     check_shape("n_lists", "k", recommended=recommended)
-    if not recommended.numel():
-        raise InputError("recommended", got="no list", expected="at least one place in one")
+    refuse(not recommended.numel(), "recommended", "no list", "at least one place in one")
     discount = 1 / torch.log2(torch.arange(recommended.shape[1]) + 2.0)
     real = recommended >= 0
     total = torch.bincount(recommended[real], discount.expand_as(recommended)[real], minlength=n_items)
@@ -94,8 +92,7 @@ def exposure_per_merit(recommended: Tensor, groups: Tensor, merit: Tensor) -> Te
     check_shape(len(groups), merit=merit)
     check_range("0 or more", merit=merit)
     deserved = _item_means(merit.to(torch.get_default_dtype()), groups)
-    if bool((deserved == 0).any()):
-        raise InputError("merit", got="a group without any", expected="some merit in each group")
+    refuse(bool((deserved == 0).any()), "merit", "a group without any", "some merit in each group")
     return group_exposure(recommended, groups) / deserved
 
 

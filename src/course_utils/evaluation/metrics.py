@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from course_utils.data.interactions import as_codes
-from course_utils.errors import InputError, check_choice, check_counts, check_shape
+from course_utils.errors import InputError, check_choice, check_counts, check_shape, refuse
 
 
 class Hits(NamedTuple):
@@ -33,8 +33,7 @@ def find_hits(recommended: Tensor, relevant: Tensor | Hits, k: int) -> Hits:
         check_shape(len(recommended), k, relevant=relevant.hits)
         return relevant
     relevant = torch.as_tensor(relevant)
-    if relevant.dtype != torch.bool:
-        raise InputError("relevant", got=f"dtype {relevant.dtype}", expected="bool")
+    refuse(relevant.dtype != torch.bool, "relevant", f"dtype {relevant.dtype}", "bool")
     codes = as_codes(recommended, "recommended")
     check_shape("n_users", "at least k", recommended=codes)
     check_shape(len(codes), "n_items", relevant=relevant)
@@ -108,8 +107,7 @@ def rank_among(positive: Tensor, others: Tensor) -> Tensor:
     positive, others = torch.as_tensor(positive), torch.as_tensor(others)
     check_shape("n", positive=positive)
     check_shape(len(positive), "m", others=others)
-    if positive.isnan().any() or others.isnan().any():
-        raise InputError("positive, others", got="nan", expected="numbers")
+    refuse(positive.isnan().any() or others.isnan().any(), "positive, others", "nan", "numbers")
     better, equal = (others > positive[:, None]).sum(1), (others == positive[:, None]).sum(1)
     return 1 + better + equal / 2
 
@@ -174,16 +172,12 @@ def normalized_entropy(logits: Tensor, labels: Tensor) -> float:
 def _pair(**both: Tensor) -> tuple[Tensor, Tensor]:
     """Both as detached float64, refused when their shapes differ (they would broadcast) or a value is nan."""
     first, second = (torch.as_tensor(x).detach().double() for x in both.values())
-    if first.shape != second.shape or first.numel() == 0:
-        shapes = f"shapes {tuple(first.shape)} and {tuple(second.shape)}"
-        raise InputError(", ".join(both), got=shapes, expected="the same shape, not empty")
-    if first.isnan().any() or second.isnan().any():
-        raise InputError(", ".join(both), got="nan", expected="numbers")
+    shapes = f"shapes {tuple(first.shape)} and {tuple(second.shape)}"
+    refuse(first.shape != second.shape or first.numel() == 0, ", ".join(both), shapes, "the same shape, not empty")
+    refuse(first.isnan().any() or second.isnan().any(), ", ".join(both), "nan", "numbers")
     return first.flatten(), second.flatten()
 
 
 def _check_labels(labels: Tensor, *, both: bool = False) -> None:
-    if not bool(((labels == 0) | (labels == 1)).all()):
-        raise InputError("labels", got="other values", expected="0 and 1 only")
-    if both and not 0 < float(labels.mean()) < 1:
-        raise InputError("labels", got="one class", expected="both 0 and 1")
+    refuse(not bool(((labels == 0) | (labels == 1)).all()), "labels", "other values", "0 and 1 only")
+    refuse(both and not 0 < float(labels.mean()) < 1, "labels", "one class", "both 0 and 1")

@@ -8,7 +8,7 @@ estimate has one number a log, ``(...)``, in units of the rewards.
 
 import numpy as np
 
-from course_utils.errors import InputError, check_range, check_shape
+from course_utils.errors import InputError, check_range, check_shape, refuse
 
 
 def naive_average(rewards: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -36,21 +36,6 @@ def snips(rewards: np.ndarray, target: np.ndarray, propensities: np.ndarray) -> 
         return (weight * rewards).sum(axis=-1) / weight.sum(axis=-1)
 
 
-def doubly_robust(
-    rewards: np.ndarray, target: np.ndarray, propensities: np.ndarray, *, predicted: np.ndarray, expected: np.ndarray
-) -> np.ndarray:
-    r"""A model's estimate, and IPS for what it missed; right on average if the propensities *or* the model are right.
-
-    :math:`\frac1T \sum_t \big[ \sum_a \pi(a) \hat r_t(a) + \frac{\pi_t}{p_t} (r_t - \hat r_t(a_t)) \big]`, where
-    ``predicted`` is the model's reward of the logged actions, :math:`\hat r_t(a_t)`, and ``expected`` that of the
-    target, :math:`\sum_a \pi(a) \hat r_t(a)`. The model must not have learned from this log.
-    """
-    rewards, target, propensities = _checked(rewards, target, propensities)
-    predicted, expected = np.asarray(predicted), np.asarray(expected)
-    check_shape(*rewards.shape, predicted=predicted, expected=expected)
-    return (expected + target / propensities * (rewards - predicted)).mean(axis=-1)
-
-
 def effective_share(target: np.ndarray, propensities: np.ndarray) -> np.ndarray:
     r"""How much of a log speaks about the target: :math:`(\sum_t w_t)^2 / (T \sum_t w_t^2)`, 0 to 1.
 
@@ -68,8 +53,7 @@ def _checked(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     if rewards.ndim == 0 or rewards.shape[-1] == 0:
         raise InputError("rewards", got=f"shape {rewards.shape}", expected="(..., T) with at least one step")
     check_shape(*rewards.shape, target=target, propensities=propensities)
-    if not np.isfinite(rewards).all():
-        raise InputError("rewards", got="nan or infinity", expected="the reward of every logged action")
+    refuse(not np.isfinite(rewards).all(), "rewards", "nan or infinity", "the reward of every logged action")
     check_range("from 0 to 1", target=target)
     check_range("above 0, 1 at most", propensities=propensities)
     return rewards, target, propensities

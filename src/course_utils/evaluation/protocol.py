@@ -13,7 +13,7 @@ from torch import Tensor
 
 from course_utils import ranking
 from course_utils.data.interactions import Interactions, as_codes, check_interactions
-from course_utils.errors import InputError, check_shape
+from course_utils.errors import InputError, check_shape, refuse
 from course_utils.evaluation import beyond_accuracy, metrics
 from course_utils.models.base import RatingModel, Recommender, fold_in
 
@@ -55,15 +55,13 @@ def measure_lists_per_user(
 def measure_ratings(model: RatingModel, test: Interactions, *, rating_range: tuple | None = None) -> pd.Series:
     """Errors of predicted ratings, clipped to ``rating_range``, over all test pairs: ``"rmse"`` and ``"mae"``.
 
-    Left out, the range is that of the table which ``test`` is a part of; where that is not known, 1 to 5 if all ratings
-    are such stars, and otherwise nothing is clipped.
+    Left out, the range is that of ``test``'s whole table; if it is not known, 1 to 5 where all ratings are, else none.
     """
     if not hasattr(model, "predict"):
         raise InputError("model", got=type(model).__name__, expected="one that predicts ratings; lists: measure_lists")
     stars = (1.0, 5.0) if ((test.ratings >= 1) & (test.ratings <= 5)).all() else (-np.inf, np.inf)
     rating_range = rating_range or test.rating_range or stars
-    if not rating_range[0] < rating_range[1]:
-        raise InputError("rating_range", got=rating_range, expected="(lowest, highest)")
+    refuse(not rating_range[0] < rating_range[1], "rating_range", rating_range, "(lowest, highest)")
     with torch.no_grad():
         predicted = model.predict(test.users, test.items).clamp(*rating_range)  # nan stays, and the metrics refuse it
     return pd.Series({"rmse": metrics.rmse(predicted, test.ratings), "mae": metrics.mae(predicted, test.ratings)})
@@ -72,7 +70,9 @@ def measure_ratings(model: RatingModel, test: Interactions, *, rating_range: tup
 def recommend(model: Recommender, users: Tensor, k: int = 10, exclude: Interactions | None = None) -> Lists:
     """The k best items of some users, those of ``exclude`` left out, and their scores; -1 and ``-inf`` for no item."""
     n_items, seen = ("n_items", None) if exclude is None else (exclude.n_items, exclude.csr(binary=True))
-    return _rank(model, as_codes(users, "users"), k, n_items, seen)
+    parts = as_codes(users, "users").split(_USERS_AT_A_TIME)
+    lists, scores = zip(*[_rank(model, part, k, n_items, seen) for part in parts], strict=True)
+    return torch.cat(lists), torch.cat(scores)
 
 
 def recommend_for(
@@ -90,19 +90,16 @@ def recommend_for(
     her items, or ``{id: rating}``, and the model must know :func:`course_utils.models.base.fold_in`. With ``items``,
     ``item_id title`` of all items, such as ``table.items``, there is a column ``title``.
     """
-    if (user_id is None) == (history is None):
-        raise InputError("user_id", got=f"{user_id!r} and history={history!r}", expected="one of the two")
+    refuse((user_id is None) == (history is None), "user_id", f"{user_id!r} and history={history!r}", "one of the two")
     if history is None:
         code = train.user_ids.get_indexer([user_id])
-        if code[0] < 0:
-            kind, some = pd.api.types.infer_dtype(train.user_ids), train.user_ids[:2].tolist()
-            expected = f"one of {train.n_users} ids of type {kind}, such as {some}"
-            raise InputError("user_id", got=repr(user_id), expected=expected)
+        kind, some = pd.api.types.infer_dtype(train.user_ids), train.user_ids[:2].tolist()
+        expected = f"one of {train.n_users} ids of type {kind}, such as {some}"
+        refuse(code[0] < 0, "user_id", repr(user_id), expected)
         found, scores = recommend(model, torch.from_numpy(code), k, train)
     else:
         ids = [] if isinstance(history, str) else list(history)
-        if not ids:
-            raise InputError("history", got=repr(history), expected="a list of item ids, one or more")
+        refuse(not ids, "history", repr(history), "a list of item ids, one or more")
         table = pd.DataFrame({"user_id": 0, "item_id": ids})
         if isinstance(history, Mapping):
             table["rating"] = list(history.values())
@@ -119,10 +116,9 @@ def recommend_for(
 def _titles(items: pd.DataFrame, wanted: pd.Series) -> np.ndarray:
     """A title for each id that is wanted, nan where an item has none."""
     names = list(getattr(items, "columns", []))
-    if not {"item_id", "title"} <= set(names):
-        got = f"columns {names}" if names else type(items).__name__
-        expected = "the columns 'item_id' and 'title': rename yours, or leave items out and read ids"
-        raise InputError("items", got=got, expected=expected)
+    got = f"columns {names}" if names else type(items).__name__
+    expected = "the columns 'item_id' and 'title': rename yours, or leave items out and read ids"
+    refuse(not {"item_id", "title"} <= set(names), "items", got, expected)
     ids, theirs = (pd.api.types.infer_dtype(values) for values in (wanted, items["item_id"]))
     if ids != theirs and len(wanted) and not wanted.isin(items["item_id"]).any():
         raise InputError("items", got=f"ids of type {theirs}", expected=f"ids of type {ids}, as in train")
@@ -142,8 +138,7 @@ def _evaluate(
         found = f"{int(torch.isin(pairs, known).sum())} interaction(s) that are in train too"
         raise InputError("test", got=found, expected="none, for they are masked, or mask_train=False")
     all_users = test.users.unique()
-    if len(all_users) == 0:
-        raise InputError("test", got="no interaction", expected="at least one")
+    refuse(len(all_users) == 0, "test", "no interaction", "at least one")
     wanted = test.csr(binary=True).astype(bool)
     seen = train.csr(binary=True) if mask_train else None
     popularity = torch.bincount(train.items, minlength=train.n_items).clamp(min=1)

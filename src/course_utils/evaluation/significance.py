@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from course_utils.errors import InputError, check_choice, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_choice, check_counts, check_range, check_shape, refuse
 
 Values = Sequence[float] | np.ndarray | pd.Series
 MIDDLE = [(1 - 0.95) / 2, (1 + 0.95) / 2]  # the quantiles between which 95 % lie
@@ -17,8 +17,7 @@ def bootstrap_interval(values: Values, *, samples: int = 2000, seed: int = 0) ->
     """Interval for the mean of one value a user, nan skipped: 95 % of resampled users' means (Efron 1979)."""
     kept = np.asarray(values, float)
     kept = kept[~np.isnan(kept)]
-    if len(kept) == 0:
-        raise InputError("values", got="no numbers", expected="at least one")
+    refuse(len(kept) == 0, "values", "no numbers", "at least one")
     check_counts(samples=samples)
     draws = random_rows(samples, len(kept), len(kept), np.random.default_rng(seed))
     low, high = np.quantile(np.concatenate([kept[picks].mean(axis=1) for picks in draws]), MIDDLE).tolist()
@@ -50,8 +49,7 @@ def paired_test(a: Values, b: Values, *, method: str = "permutation", samples: i
     if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
         raise InputError("a, b", got="two Series with different indexes", expected="the same users in order")
     a, b = np.asarray(a, float), np.asarray(b, float)
-    if a.shape != b.shape or a.ndim != 1:
-        raise InputError("a, b", got=f"shapes {a.shape} and {b.shape}", expected="the same length")
+    refuse(a.shape != b.shape or a.ndim != 1, "a, b", f"shapes {a.shape} and {b.shape}", "the same length")
     difference = (a - b)[~np.isnan(a - b)]
     low, high = bootstrap_interval(difference, seed=seed)
     if method == "permutation":

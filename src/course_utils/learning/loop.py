@@ -11,7 +11,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LinearLR
 from tqdm import tqdm
 
-from course_utils.errors import DivergedError, InputError, check_counts
+from course_utils.errors import DivergedError, InputError, check_counts, refuse
 
 Batch = tuple[torch.Tensor, ...]
 Loss = Callable[[nn.Module, Batch], torch.Tensor | Mapping[str, torch.Tensor]]
@@ -21,14 +21,13 @@ Validate = Callable[[nn.Module], float | Mapping[str, float]]
 class Batches:
     """Tensors with the same number of rows, cut into batches; each pass over it is one epoch; taught in chapter 6.
 
-    A batch is a tuple of tensors, ``(batch_size, ...)`` each; the last one may be shorter. With a ``generator`` each
-    pass has an order of its own; without it the rows keep their order.
+    A batch is a tuple of tensors, ``(batch_size, ...)`` each, the last maybe shorter; a ``generator`` shuffles a pass.
     """
 
     def __init__(self, *tensors: torch.Tensor, batch_size: int, generator: torch.Generator | None = None) -> None:
         lengths = [len(tensor) for tensor in tensors]
-        sound = len(set(lengths)) == 1 and lengths[0] > 0
-        _require(sound, "tensors", f"{lengths} rows", "one or more tensors with the same number of rows")
+        unlike = len(set(lengths)) != 1 or lengths[0] == 0
+        refuse(unlike, "tensors", f"{lengths} rows", "one or more tensors with the same number of rows")
         check_counts(batch_size=batch_size)
         self.tensors, self.batch_size, self.generator = tensors, int(batch_size), generator
 
@@ -78,9 +77,10 @@ def fit(
     step; the named losses; the validation values. ``.attrs["best_epoch"]`` is the epoch of the module's weights.
     """
     check_counts(epochs=epochs, patience=1 if patience is None else patience)
-    _require(patience is None or validate is not None, "patience", patience, "a validate callback beside it")
+    alone = patience is not None and validate is None
+    refuse(alone, "patience", patience, "a validate callback beside it")
     total = epochs * len(batches) if hasattr(batches, "__len__") else None
-    _require(not decay or total is not None, "decay", decay, "batches that have a length beside it")
+    refuse(decay and total is None, "decay", decay, "batches that have a length beside it")
     if optimizer is None:
         optimizer = Adam(module.parameters(), lr=0.01 if lr is None else lr, weight_decay=weight_decay or 0)
     elif (lr, weight_decay) != (None, None):
@@ -132,7 +132,8 @@ def _epoch(module: nn.Module, batches: Iterable[Batch], loss: Loss, step: Callab
         terms = dict(terms) if isinstance(terms, Mapping) else {"loss": terms}
         for name, term in terms.items():
             shape = tuple(term.shape) if isinstance(term, torch.Tensor) else type(term).__name__
-            _require(shape == (), "loss", f"{name!r} of shape {shape}", "the mean over the rows, a tensor of shape ()")
+            wanted = "the mean over the rows, a tensor of shape ()"
+            refuse(shape != (), "loss", f"{name!r} of shape {shape}", wanted)
         mean, size = sum(terms.values()), len(batch[0])
         for name, term in ({"loss": mean} | terms).items():
             value = term.item()
@@ -141,7 +142,7 @@ def _epoch(module: nn.Module, batches: Iterable[Batch], loss: Loss, step: Callab
             sums[name] = sums.get(name, 0.0) + value * size
         rows += size
         step(mean)
-    _require(rows > 0, "batches", f"nothing in epoch {epoch}", "batches that allow a pass for each epoch")
+    refuse(rows == 0, "batches", f"nothing in epoch {epoch}", "batches that allow a pass for each epoch")
     return {name: value / rows for name, value in sums.items()}
 
 
@@ -152,13 +153,8 @@ def _validated(module: nn.Module, validate: Validate, epoch: int) -> dict[str, f
         result = validate(module)
     named = result if hasattr(result, "items") else {"validation": result}
     row = {name: float(value) for name, value in named.items()}
-    _require(len(row) > 0, "validate", "no value", "one number, or several by name")
+    refuse(not row, "validate", "no value", "one number, or several by name")
     name, value = next(iter(row.items()))
     if not math.isfinite(value):
         raise DivergedError(f"epoch {epoch}, after its last batch: {name} is {value}")
     return row
-
-
-def _require(condition: bool, argument: str, got: object, expected: str) -> None:
-    if not condition:
-        raise InputError(argument, got=got, expected=expected)

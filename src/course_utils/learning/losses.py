@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid, relu, softmax
 
-from course_utils.errors import InputError, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_counts, check_range, check_shape, refuse
 
 
 def hinge_loss(positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
@@ -51,8 +51,7 @@ def warp_loss(positive: Tensor, negatives: Tensor, n_items: int, margin: float =
     check_shape(len(positive), "trials", negatives=negatives)
     check_range("0 or more", margin=margin)
     trials = negatives.shape[1]
-    if n_items < trials + 1:
-        raise InputError("n_items", got=n_items, expected=f"more than the {trials} trials")
+    refuse(n_items < trials + 1, "n_items", n_items, f"more than the {trials} trials")
     if negatives.numel() == 0:
         return positive.sum() * 0 + negatives.sum()
     violation = relu(margin - (positive[:, None] - negatives))  # (B, trials)
@@ -94,8 +93,7 @@ def listnet_loss(scores: Tensor, relevance: Tensor, mask: Tensor | None = None) 
 def listmle_loss(scores: Tensor, relevance: Tensor, mask: Tensor | None = None) -> Tensor:
     r"""Minus the log likelihood of the order by relevance, mean over the lists; taught in chapter 10.
 
-    ListMLE (Xia et al. 2008), Plackett-Luce: each place is drawn by softmax of the scores that are left. Among equal
-    relevances the entry that stands first comes first.
+    Xia et al. (2008), Plackett-Luce: a place is drawn by softmax of the scores left; equal relevances keep their order.
     """
     scores, relevance, mask = _lists(scores, relevance, mask)
     # from the last place to the first, so that a running sum holds what is left; padding comes after all of it
@@ -151,9 +149,7 @@ def _lists(scores: Tensor, relevance: Tensor, mask: Tensor | None) -> tuple[Tens
     mask = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask
     check_shape("B", "slate", scores=scores)
     check_shape(*scores.shape, relevance=relevance, mask=mask)
-    if mask.dtype != torch.bool:
-        raise InputError("mask", got=mask.dtype, expected="torch.bool, True where an entry is real")
+    refuse(mask.dtype != torch.bool, "mask", mask.dtype, "torch.bool, True where an entry is real")
     relevance = relevance.to(scores.dtype).masked_fill(~mask, 0)
-    if not relevance.isfinite().all():
-        raise InputError("relevance", got="nan or infinity", expected="finite numbers")
+    refuse(not relevance.isfinite().all(), "relevance", "nan or infinity", "finite numbers")
     return scores.masked_fill(~mask, 0), relevance, mask

@@ -14,15 +14,14 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from course_utils.data.interactions import Interactions, check_codes
-from course_utils.errors import InputError, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_counts, check_range, check_shape, refuse
 
 
 def uniform(interactions: Interactions, users: Tensor, n: int, *, generator: Generator) -> Tensor:
     r"""Item codes ``(B, n)``, uniform over those that a user has not met, with replacement; chapters 6 and 11.
 
     As if drawing again on a collision (Rendle et al. 2009, section 5): with a user's items :math:`p_0 < p_1 < \dots`
-    the unseen item after r unseen ones is r plus the number of j with :math:`p_j - j \le r`, by a binary search, or by
-    a look into a table of all unseen items where that is small.
+    the unseen item after r unseen ones is r plus the number of j with :math:`p_j - j \le r`: by search or table.
     """
     return _draw(interactions, users, n, _index(interactions, None), generator)
 
@@ -33,8 +32,7 @@ def popularity(
     r"""Unseen items ``(B, n)`` drawn in proportion to :math:`n_i^{power}`, with replacement; taught in chapter 11.
 
     :math:`n_i` is the number of interactions of item i; the default is word2vec's (Mikolov et al. 2013, section 2.2).
-    Each item is a stretch of a line, the user's own are cut out, a point is drawn on what is left. Lengths are whole
-    numbers, so that no rounding lands on a stretch that was cut out.
+    Each item is a stretch of a line, of a whole length, so that no rounding matters; a user's own items are cut out.
     """
     index = _index(interactions, power)
     return torch.searchsorted(index.ends, _draw(interactions, users, n, index, generator), right=True)
@@ -85,8 +83,7 @@ def semi_hard(positive: Tensor, scores: Tensor, n: int = 1, *, allowed: Tensor |
     """
     allowed = _allowed(scores, n, allowed)
     check_shape(len(scores), positive=positive)
-    if not positive.isfinite().all():
-        raise InputError("positive", got="nan or inf", expected="finite scores")
+    refuse(not positive.isfinite().all(), "positive", "nan or inf", "finite scores")
     below = allowed & (scores < positive[:, None])
     order = _highest(scores, n, below)
     short = below.sum(dim=1) < n
@@ -166,24 +163,20 @@ def _draw(interactions: Interactions, users: Tensor, n: int, index: _Index, gene
 def _shares(interactions: Interactions, power: float) -> Tensor:
     check_range("0 or more", power=power)
     counts = torch.bincount(interactions.items, minlength=interactions.n_items).double()
-    if power and not counts.any():
-        raise InputError("interactions", got="none", expected="at least one, to count from")
+    refuse(power and not counts.any(), "interactions", "none", "at least one, to count from")
     return counts**power / (counts**power).sum()
 
 
 def _allowed(scores: Tensor, n: int, allowed: Tensor | None) -> Tensor:
     """The mask of candidates, checked together with the rest of what mining is given."""
     check_shape("B", "C", scores=scores)
-    if not scores.isfinite().all():
-        raise InputError("scores", got="nan or inf", expected="finite numbers")
+    refuse(not scores.isfinite().all(), "scores", "nan or inf", "finite numbers")
     allowed = torch.ones_like(scores, dtype=torch.bool) if allowed is None else allowed
     check_shape(*scores.shape, allowed=allowed)
-    if allowed.dtype != torch.bool:
-        raise InputError("allowed", got=allowed.dtype, expected="torch.bool, True for a candidate")
+    refuse(allowed.dtype != torch.bool, "allowed", allowed.dtype, "torch.bool, True for a candidate")
     check_counts(1, scores.shape[1], n=n)
     fewest = int(allowed.sum(dim=1).min()) if len(scores) else n
-    if n > fewest:
-        raise InputError("n", got=n, expected=f"{fewest} at most, the candidates of the row that has fewest")
+    refuse(n > fewest, "n", n, f"{fewest} at most, the candidates of the row that has fewest")
     return allowed
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softmax
 
-from course_utils.errors import InputError, check_choice, check_range, check_shape
+from course_utils.errors import InputError, check_choice, check_range, check_shape, refuse
 from course_utils.ranking import check_scores, check_shares
 
 
@@ -65,8 +65,7 @@ def intra_list_similarity(scores: Tensor, similarity: Tensor, *, temperature: fl
     """
     attention = _attention(scores, temperature)
     check_shape(scores.shape[1], scores.shape[1], similarity=similarity)
-    if not bool(similarity.isfinite().all()):
-        raise InputError("similarity", got="nan or infinite values", expected="numbers")
+    refuse(not bool(similarity.isfinite().all()), "similarity", "nan or infinite values", "numbers")
     others = similarity.to(scores.dtype) * (1 - torch.eye(len(similarity), dtype=scores.dtype))
     alike = ((attention @ others) * attention).sum(dim=1)
     most = attention > 0.9  # one item at most; 1 minus its attention would be rounding alone
@@ -81,8 +80,7 @@ def _candidates(scores: Tensor) -> Tensor:
     """True where a score is a candidate, after the checks that all terms share."""
     check_scores(scores)
     allowed = scores > -torch.inf
-    if not bool(allowed.any()):
-        raise InputError("scores", got="no candidate for any user", expected="at least one")
+    refuse(not bool(allowed.any()), "scores", "no candidate for any user", "at least one")
     return allowed
 
 
@@ -162,8 +160,7 @@ class FairnessTerm:
 
     def __init__(self, criterion: str, user_groups: Tensor, *, relevant_from: float = 1.0) -> None:
         known = ("demographic_parity", "equal_opportunity", "error_parity", *_KINDS)
-        if criterion not in known:
-            raise InputError("criterion", got=repr(criterion), expected=f"one of {', '.join(known)}")
+        refuse(criterion not in known, "criterion", repr(criterion), f"one of {', '.join(known)}")
         self.criterion, self.relevant_from = criterion, relevant_from
         self.user_groups = torch.as_tensor(user_groups)
         check_rows(self.user_groups)
@@ -220,8 +217,6 @@ def check_rows(groups: Tensor, **columns: Tensor) -> None:
         got = f"{groups.dtype} of shape {tuple(groups.shape)}"
         raise InputError("groups", got=got, expected="whole numbers from 0")
     for name, column in columns.items():
-        if column.shape != groups.shape:
-            got = f"shape {tuple(column.shape)} beside groups {tuple(groups.shape)}"
-            raise InputError(name, got=got, expected="one group a row, as user_groups[users]")
-        if not bool(column.isfinite().all()):
-            raise InputError(name, got="nan or infinite values", expected="numbers")
+        got = f"shape {tuple(column.shape)} beside groups {tuple(groups.shape)}"
+        refuse(column.shape != groups.shape, name, got, "one group a row, as user_groups[users]")
+        refuse(not bool(column.isfinite().all()), name, "nan or infinite values", "numbers")

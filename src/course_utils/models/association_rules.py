@@ -12,7 +12,7 @@ from scipy import sparse
 
 from course_utils.data.columns import column
 from course_utils.data.interactions import Interactions, Values, check_codes, check_sizes
-from course_utils.errors import InputError, check_choice, check_counts, check_range
+from course_utils.errors import InputError, check_choice, check_counts, check_range, refuse
 from course_utils.models.base import Codes, Described
 
 with warnings.catch_warnings():  # on import mlxtend turns the DeprecationWarnings of all libraries on
@@ -63,8 +63,7 @@ def frequent_itemsets(baskets: Interactions, min_support: float) -> pd.DataFrame
     that are frequent together with it. For all baskets of 68,509 products at once, mlxtend 0.23 needs far longer.
     """
     check_range("above 0, 1 at most", min_support=min_support)
-    if len(baskets) == 0:
-        raise InputError("baskets", got="none", expected="at least one with an item")
+    refuse(len(baskets) == 0, "baskets", "none", "at least one with an item")
     matrix, n = baskets.csr(binary=True), baskets.n_users
     # At least ceil(share * n) baskets; 1e-9 keeps a product such as 0.3 * 10 from being rounded up.
     least = np.ceil(min_support * n - 1e-9)

@@ -3,6 +3,7 @@
 :class:`AutoRec` completes ratings, :class:`MultDAE` and :class:`MultVAE` a user's clicks. ``fit`` makes the network.
 """
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Self
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.functional import log_softmax, normalize
 from torch.optim import Adam
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
-from course_utils.errors import InputError, check_choice, check_counts, check_range, check_shape
+from course_utils.errors import check_choice, check_counts, check_range, check_shape
 from course_utils.learning import loop
 from course_utils.models.base import Codes, Described
 from course_utils.models.baselines import BiasModel
@@ -36,6 +37,7 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
+@dataclass(repr=False, eq=False)
 class AutoRec(Described):
     r"""Ratings of one item by all users through a narrow layer and back: :math:`\hat r = V \sigma(W r + \mu) + b`.
 
@@ -46,22 +48,19 @@ class AutoRec(Described):
     with a step size that falls to 0. Defaults: validation on MovieLens-100K, but half of its epochs, for 0.001 stars.
     """
 
-    def __init__(
-        self,
-        side: str = "item",
-        hidden: int = 100,
-        *,
-        regularization: float = 80.0,
-        epochs: int = 40,
-        lr: float = 0.002,
-        batch_size: int = 128,
-        seed: int = 0,
-    ) -> None:
-        check_choice(("item", "user"), side=side)
-        check_counts(hidden=hidden, epochs=epochs, batch_size=batch_size)
-        check_range("0 or more", regularization=regularization)
-        self.side, self.hidden, self.regularization = side, hidden, regularization
-        self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
+    side: str = "item"
+    hidden: int = 100
+    _: KW_ONLY
+    regularization: float = 80.0
+    epochs: int = 40
+    lr: float = 0.002
+    batch_size: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice(("item", "user"), side=self.side)
+        check_counts(hidden=self.hidden, epochs=self.epochs, batch_size=self.batch_size)
+        check_range("0 or more", regularization=self.regularization)
         self.codes: Tensor | None = None
 
     def fit(self, interactions: Interactions) -> Self:
@@ -115,6 +114,7 @@ class AutoRec(Described):
         return self.network["decoder"].weight, self.network["decoder"].bias
 
 
+@dataclass(repr=False, eq=False)
 class MultDAE(Described):
     r"""A user's clicks through a narrow layer and back, some of them hidden while it learns.
 
@@ -124,23 +124,18 @@ class MultDAE(Described):
     Minimised by Adam with a step size that falls to 0. Defaults: validation on MovieLens-100K.
     """
 
+    factors: int = 200
+    _: KW_ONLY
+    dropout: float = 0.7
+    epochs: int = 60
+    lr: float = 0.002
+    batch_size: int = 128
+    seed: int = 0
     _outputs = 1  # of the encoder, for each factor
 
-    def __init__(
-        self,
-        factors: int = 200,
-        *,
-        dropout: float = 0.7,
-        epochs: int = 60,
-        lr: float = 0.002,
-        batch_size: int = 128,
-        seed: int = 0,
-    ) -> None:
-        check_counts(factors=factors, epochs=epochs, batch_size=batch_size)
-        if not 0 <= dropout < 1:
-            raise InputError("dropout", got=dropout, expected="0 or more, below 1")
-        self.factors, self.dropout, self.epochs, self.lr = factors, dropout, epochs, lr
-        self.batch_size, self.seed = batch_size, seed
+    def __post_init__(self) -> None:
+        check_counts(factors=self.factors, epochs=self.epochs, batch_size=self.batch_size)
+        check_range("0 or more, below 1", dropout=self.dropout)
         self.network = self._seen = None  # _seen: clicks, (n_users, n_items)
 
     def fit(self, interactions: Interactions) -> Self:
@@ -184,6 +179,7 @@ class MultDAE(Described):
         return self._logits(history.mask().to(self._seen))
 
 
+@dataclass(repr=False, eq=False, kw_only=True)
 class MultVAE(MultDAE):
     r"""A denoising autoencoder whose narrow layer is a draw: each user is a cloud :math:`N(\mu_u, \sigma_u^2)`.
 
@@ -192,22 +188,13 @@ class MultVAE(MultDAE):
     :func:`gaussian_kl`. β grows from 0 in a straight line over the first half of the steps. Scores come from μ.
     """
 
+    lr: float = 0.005
+    beta: float = 0.2
     _outputs = 2  # a mean and a log variance
 
-    def __init__(
-        self,
-        factors: int = 200,
-        *,
-        beta: float = 0.2,
-        dropout: float = 0.7,
-        epochs: int = 60,
-        lr: float = 0.005,
-        batch_size: int = 128,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(factors, dropout=dropout, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
-        check_range("0 or more", beta=beta)
-        self.beta = beta
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("0 or more", beta=self.beta)
 
     def loss(self, clicks: Tensor, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         """The likelihood's term and the price of the clouds, by name."""

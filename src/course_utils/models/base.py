@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from course_utils.data.interactions import Interactions, check_codes
-from course_utils.errors import InputError, NotFittedError
+from course_utils.errors import NotFittedError, refuse
 
 Codes = torch.Tensor | np.ndarray | Sequence[int]
 
@@ -72,7 +72,6 @@ def fold_in(model: Recommender, history: Interactions) -> torch.Tensor:
     Only a model that computes a user from her items can do it: ImplicitALS (one ridge solve), EASE and ItemKNN (a
     product), MultDAE, MultVAE, those of chapters 18 and 19. Of known users it says what ``score`` does, ALS almost.
     """
-    if getattr(model, "fold_in", None) is None:
-        expected = "ImplicitALS, EASE, ItemKNN, MultDAE, MultVAE or one of chapter 18: others have a table of users"
-        raise InputError("model", got=type(model).__name__, expected=expected)
+    expected = "ImplicitALS, EASE, ItemKNN, MultDAE, MultVAE or one of chapter 18: others have a table of users"
+    refuse(getattr(model, "fold_in", None) is None, "model", type(model).__name__, expected)
     return model.fold_in(history)

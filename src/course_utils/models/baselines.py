@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
-from course_utils.errors import DivergedError, InputError, check_range
+from course_utils.errors import DivergedError, check_range, refuse
 from course_utils.models.base import Codes, Described
 
 
@@ -67,8 +67,7 @@ class RecentPopularity(Popularity):
     def fit(self, interactions: Interactions) -> Self:
         """Count inside the window that ends with the latest interaction; equal timestamps are an ``InputError``."""
         times = interactions.timestamps
-        if len(times.unique()) < 2:
-            raise InputError("interactions", got="no two different timestamps", expected="timestamps in seconds")
+        refuse(len(times.unique()) < 2, "interactions", "no two different timestamps", "timestamps in seconds")
         late = times > times.max() - self.days * 86_400  # seconds
         taken = (interactions.items[late], interactions.items)
         recent, total = (torch.bincount(items, minlength=interactions.n_items).double() for items in taken)

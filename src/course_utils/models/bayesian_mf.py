@@ -22,13 +22,10 @@ class BayesianMF(Described):
     The model is :math:`r_{ui} \sim N(\mu + b_u + b_i + p_u \cdot q_i,\; 1/\tau)`. User vectors :math:`(p_u, b_u)` come
     from one normal distribution, item vectors :math:`(q_i, b_i)` from another. The means and precisions of these two
     and the noise precision :math:`\tau` are unknown too, so nothing is left to tune (Salakhutdinov and Mnih 2008,
-    section 3; they fix :math:`\tau = 2`, without biases). A Gibbs sampler draws each in turn, given the rest; after
-    ``burn_in`` draws ``samples`` are kept.
+    section 3; they fix :math:`\tau = 2`, without biases). Gibbs sampling: after ``burn_in`` draws it keeps ``samples``.
 
-    Attributes:
-        user_factors, item_factors: ``(samples, n_users, factors)`` and ``(samples, n_items, factors)``.
-        user_biases, item_biases: ``(samples, n_users)`` and ``(samples, n_items)``, in rating units.
-        noise: standard deviation of a single rating in each draw, ``(samples,)``, in rating units.
+    After ``fit``: ``user_factors``, ``(samples, n_users, factors)``, ``item_factors`` likewise; in rating units are
+    ``user_biases``, ``(samples, n_users)``, ``item_biases``, and the deviation of a rating, ``noise``, ``(samples,)``.
     """
 
     def __init__(self, factors: int = 10, samples: int = 100, burn_in: int = 20, seed: int = 0) -> None:

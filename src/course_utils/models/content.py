@@ -10,7 +10,7 @@ from sklearn.preprocessing import normalize
 
 from course_utils.data.features import Features
 from course_utils.data.interactions import Interactions, check_sizes
-from course_utils.errors import InputError, check_counts, check_range, check_shape
+from course_utils.errors import check_counts, check_range, check_shape, refuse
 from course_utils.models.base import Codes, Described, Recommender
 
 
@@ -31,8 +31,7 @@ class ContentBased(Described):
         x = features.matrix if isinstance(features, Features) else features
         check_shape("n_items", "n_features", features=x)
         self._x = sparse.csr_array(x, dtype=float)  # (n_items, n_features)
-        if not np.isfinite(self._x.data).all():
-            raise InputError("features", got="a missing or infinite value", expected="finite numbers")
+        refuse(not np.isfinite(self._x.data).all(), "features", "a missing or infinite value", "finite numbers")
         self.seen_weight, self.background = seen_weight, background
         self.profiles: torch.Tensor | None = None
 
@@ -114,9 +113,8 @@ def hold_out_items(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put all ratings of some items aside, as if those were new; taught in chapter 2.
 
-    The items are drawn among those with ``at_least`` so many ratings. The result is the ratings of all others, and
-    those of the held-out items in random order with one more column, ``turn``: 0 for the first rating of an item, 1 for
-    the second. Feed n back with ``held[held.turn < n]``.
+    Of items with ``at_least`` so many ratings. The result is the ratings of all others, and the held ones in random
+    order with a column ``turn``, 0 for an item's first rating, 1 for the second: ``held[held.turn < n]`` feeds n back.
     """
     counts = ratings.item_id.value_counts().sort_index()
     known = counts.index[counts >= at_least].to_numpy()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from course_utils.errors import InputError, check_choice, check_counts, check_shape
+from course_utils.errors import InputError, check_choice, check_counts, check_shape, refuse
 from course_utils.models.embedding_bags import Codes, Dense, EmbeddingBags, Offsets, Weights, check_dense, unpadded
 
 
@@ -91,8 +91,7 @@ class CrossNetwork(nn.Module):
         super().__init__()
         check_counts(width=width, layers=layers, rank=1 if rank is None else rank)
         check_choice((1, 2), version=version)
-        if version == 1 and rank is not None:
-            raise InputError("rank", got=rank, expected="None in version 1")
+        refuse(version == 1 and rank is not None, "rank", rank, "None in version 1")
         self.width = width
         self.layers = nn.ModuleList(_Cross1(width) if version == 1 else _Cross2(width, rank) for _ in range(layers))
 
@@ -234,5 +233,4 @@ class DCN(_ClickModel):
 
 
 def _check_last(name: str, widths: Sequence[int], wanted: int) -> None:
-    if widths[-1] != wanted:
-        raise InputError(name, got=f"a last width of {widths[-1]}", expected=wanted)
+    refuse(widths[-1] != wanted, name, f"a last width of {widths[-1]}", wanted)

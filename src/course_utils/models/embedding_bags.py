@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils.data.interactions import check_codes
-from course_utils.errors import InputError, check_counts, check_shape
+from course_utils.errors import InputError, check_counts, check_shape, refuse
 
 Dense = torch.Tensor | None
 Codes = torch.Tensor | Sequence[torch.Tensor]
@@ -25,10 +25,9 @@ class EmbeddingBags(nn.Module):
     times its weight (Naumov et al. 2019, section 2.1.1). An empty bag gives the zero vector. One look-up and one update
     serve all features; the numbers are those of F separate ``nn.EmbeddingBag(mode="sum")``.
 
-    Attributes:
-        weight: the tables below each other, ``(sum(cardinalities), D)``; ``table(c)`` is feature c's share.
-        sparse: set it to True, and ``weight.grad`` names the rows in the batch alone; for optimizers that know it,
-            such as :class:`course_utils.learning.optimizers.RowwiseAdagrad` or ``torch.optim.SGD``.
+    ``weight`` has the tables below each other, ``(sum(cardinalities), D)``; ``table(c)`` is feature c's share. Set
+    ``sparse`` to True, and ``weight.grad`` names the rows in the batch alone; for optimizers that know it, such as
+    :class:`course_utils.learning.optimizers.RowwiseAdagrad` or ``torch.optim.SGD``.
     """
 
     def __init__(self, cardinalities: Sequence[int], embedding_dim: int) -> None:
@@ -52,11 +51,9 @@ class EmbeddingBags(nn.Module):
     def forward(self, indices: Codes, offsets: Offsets = None, weights: Weights = None) -> torch.Tensor:
         """Embeddings of a batch, ``(B, F, D)``.
 
-        Args:
-            indices: codes ``(B, F)``, one a feature; or F flat code vectors of any lengths.
-            offsets: beside flat vectors: F vectors ``(B,)`` that say where each row's bag begins, the first entry 0.
-                Two equal entries in a row mean an empty bag.
-            weights: of the codes, in the same form as ``indices``; None, or a None in place of a vector: all 1.
+        ``indices`` are codes ``(B, F)``, one a feature, or F flat code vectors of any lengths. To these, ``offsets``
+        are F vectors ``(B,)`` that say where each row's bag begins, the first entry 0; two equal entries in a row mean
+        an empty bag. ``weights`` of the codes have the form of ``indices``; None, or a None for a vector: all 1.
         """
         if isinstance(indices, torch.Tensor):
             embedded = F.embedding(self._rows(indices, offsets, weights), self.weight, sparse=self.sparse)
@@ -90,8 +87,7 @@ class EmbeddingBags(nn.Module):
     def _rows(self, indices: torch.Tensor, offsets: object, weights: object) -> torch.Tensor:
         """Rows of ``weight``, ``(B, F)``, of codes one a feature."""
         check_shape("B", len(self), indices=indices)
-        if offsets is not None:
-            raise InputError("offsets", got="a value", expected="None beside one code a feature")
+        refuse(offsets is not None, "offsets", "a value", "None beside one code a feature")
         if weights is not None:
             check_shape(*indices.shape, weights=weights if isinstance(weights, torch.Tensor) else None)
         _check_whole(indices=indices)
@@ -133,8 +129,7 @@ def check_dense(dense: Dense, num_dense: int, like: torch.Tensor) -> torch.Tenso
         return like.new_empty(len(like), 0)
     check_shape(len(like), num_dense, dense=dense if isinstance(dense, torch.Tensor) else None)
     bad = (~dense.isfinite()).any(0).nonzero()[:, 0].tolist()
-    if bad:
-        raise InputError("dense", got=f"nan or infinity in columns {bad[:8]}", expected="finite numbers")
+    refuse(bad, "dense", f"nan or infinity in columns {bad[:8]}", "finite numbers")
     return dense.to(like.dtype)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
-from course_utils.errors import InputError, check_choice, check_counts, check_range
+from course_utils.errors import check_choice, check_counts, check_range, refuse
 from course_utils.learning import loop, losses
 from course_utils.learning.negatives import uniform
 from course_utils.models.base import Codes, Described
@@ -22,8 +22,8 @@ class MatrixFactorization(Described, nn.Module):
     ``std`` is σ, above 0, ``mean`` μ at the start; :meth:`fit` sets it from the data.
 
     The embeddings ``user_factors`` and ``item_factors`` have weights ``(n_users, factors)`` and ``(n_items, factors)``.
-    With ``biases`` alone there are ``user_biases``, ``(n_users, 1)``, ``item_biases``, ``(n_items, 1)``, and ``mean``,
-    ``()``. ``history`` is what ``loop.fit`` returned.
+    With ``biases`` there are ``user_biases``, ``(n_users, 1)``, ``item_biases``, and ``mean``, ``()``; ``history`` is
+    ``loop.fit``'s.
     """
 
     _defaults: ClassVar = {  # epochs, lr, regularization, negatives
@@ -46,8 +46,7 @@ class MatrixFactorization(Described, nn.Module):
         super().__init__()
         check_counts(n_users=n_users, n_items=n_items, factors=factors)
         check_range("above 0", std=std)  # from zero factors neither table gets a gradient
-        if mean and not biases:
-            raise InputError("mean", got=mean, expected="0 without biases")
+        refuse(mean and not biases, "mean", mean, "0 without biases")
         self.n_users, self.n_items, self.factors = n_users, n_items, factors
         self.biases, self.std, self.seed = biases, std, seed
         self._loss = "mse"
@@ -151,6 +150,5 @@ class MatrixFactorization(Described, nn.Module):
     @torch.no_grad()
     def predict(self, users: Codes, items: Codes) -> torch.Tensor:
         """Predicted ratings of pairs, ``(n,)``, not clipped; a model of clicks knows none, and refuses."""
-        if self._loss != "mse":
-            raise InputError("loss", got=repr(self._loss), expected="'mse': clicks say nothing about ratings")
+        refuse(self._loss != "mse", "loss", repr(self._loss), "'mse': clicks say nothing about ratings")
         return self(*check_pairs(users, items, self.n_users, self.n_items))

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, csr_tensor
-from course_utils.errors import InputError, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_counts, check_range, check_shape, refuse
 from course_utils.learning import loop
 from course_utils.models.base import Described
 from course_utils.models.embedding_bags import Codes, Dense, EmbeddingBags, Offsets, Weights, check_dense
@@ -66,21 +66,6 @@ class FactorizationMachine(nn.Module):
         return self.bias + linear + (total.square() - squares).sum(1) / 2
 
 
-WEEKS, DAYS = 41, 9  # codes of the two contexts of rating_times
-
-
-def rating_times(train: Interactions, asked: Interactions) -> torch.Tensor:
-    """When a rating was given: the week of the data, and how long the user had been there; taught in chapter 15.
-
-    Codes ``(len(asked), 2)``: weeks since the first training rating, 0..40; log2(1 + days) since the user's, cut, 0..8.
-    """
-    first = torch.full((train.n_users,), int(asked.timestamps.max()))
-    first = first.scatter_reduce(0, train.users, train.timestamps, "amin")
-    weeks = (asked.timestamps - train.timestamps.min()).clamp(min=0) // (7 * 86400)
-    days = (asked.timestamps - first[asked.users]).clamp(min=0).double() / 86400
-    return torch.stack([weeks.clamp(max=WEEKS - 1), torch.log2(1 + days).long().clamp(max=DAYS - 1)], dim=1)
-
-
 class ContextFM(Described, nn.Module):
     r"""Ratings from pairs of features of user, item and context; taught in chapter 15.
 
@@ -101,11 +86,9 @@ class ContextFM(Described, nn.Module):
     + ``shrinkage`` / rows · sum of their squared weights + ``context_shrinkage`` / rows · sum of those of the further
     contexts, by Adam with a step size that falls to 0. Defaults: validation on MovieLens-100K, chapter 15.
 
-    Args:
-        user_features: ``(n_users, d)``, a table of numbers; None: the id alone. ``item_features`` likewise.
-        history: whether users know their items and items their users.
-        cardinalities: number of codes of each further context; a rating then needs one code for each.
-        factors: k; ``tables`` hold (w, v) of the features of users, of items and of each context, ``(size, 1 + k)``.
+    ``user_features`` are numbers ``(n_users, d)``, or None for the id alone; ``item_features`` likewise. ``history``:
+    whether users know their items and items their users. ``cardinalities`` has the number of codes of each further
+    context. ``tables`` hold (w, v) of the features of users, of items and of each context, ``(size, 1 + k)``.
     """
 
     def __init__(
@@ -186,8 +169,7 @@ class ContextFM(Described, nn.Module):
     def score(self, users: torch.Tensor) -> torch.Tensor:
         """Predicted ratings of all items, ``(len(users), n_items)``; for a model without further contexts."""
         users = check_codes(users, self._sizes()[0], "users")
-        if self.cardinalities:
-            raise InputError("users", got="no contexts", expected="predict(users, items, contexts)")
+        refuse(self.cardinalities, "users", "no contexts", "predict(users, items, contexts)")
         user, item = self._sides()
         return self.mean + user[users, :1] + item[:, 0] + user[users, 1:] @ item[:, 1:].T
 

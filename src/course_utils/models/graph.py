@@ -191,11 +191,10 @@ class HeteroLightGCN(LightGCN):
 
 
 class GCNRecommender(GraphRecommender):
-    r"""Link prediction with a graph convolutional network: encoder, dot product, cross entropy with negatives.
+    r"""Link prediction with a graph convolutional network: encoder, dot product as log odds, cross entropy.
 
     A layer is :math:`X \leftarrow \tilde A X W + b`, with a ReLU after each but the last (Kipf and Welling 2017,
-    equation 2), a linear map of ``convolutions``; :math:`\tilde A` has self-loops, X starts as the table. The dot
-    product of two rows is the log odds of an edge.
+    equation 2), a linear map of ``convolutions``; :math:`\tilde A` has self-loops, X starts as the table.
     """
 
     defaults: ClassVar = {"epochs": 40, "lr": 0.01, "regularization": 1e-3}

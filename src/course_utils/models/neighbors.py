@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from course_utils.data.interactions import Interactions, check_codes, check_pairs, check_sizes
-from course_utils.errors import InputError, check_choice, check_counts, check_range
+from course_utils.errors import InputError, check_choice, check_counts, check_range, refuse
 from course_utils.models.base import Codes, Described
 from course_utils.models.baselines import BiasModel
 
@@ -27,12 +27,10 @@ def similarities(matrix: Matrix, kind: str = "cosine", shrinkage: float = 0.0, *
     multiplies each column by log(n / its number of ratings). ``"pearson"`` first subtracts the row's mean,
     ``"adjusted_cosine"`` the column's (Sarwar et al. 2001). ``"jaccard"``: common columns over those of either row.
 
-    Args:
-        matrix: ``(n, m)``, sparse, where each stored entry is a rating, or dense with nan for "not rated".
-        kind: ``"cosine"`` or one of the four.
-        shrinkage: κ ≥ 0 in the factor n / (n + κ), n being the number of common columns.
-        common: True takes norms and Pearson's means over the columns that both rows have, as Surprise does. False
-            takes them over all of a row, as ``implicit`` does: a small overlap then gives a small similarity.
+    The ``matrix`` is ``(n, m)``, sparse, where each stored entry is a rating, or dense with nan for "not rated". With a
+    ``shrinkage`` κ ≥ 0 each is multiplied by n / (n + κ), n being the number of common columns. ``common`` takes norms
+    and Pearson's means over the columns that both rows have, as Surprise does; False takes them over all of a row, as
+    ``implicit`` does: a small overlap then gives a small similarity.
     """
     check_choice(_KINDS, similarity=kind)
     check_range("0 or more", shrinkage=shrinkage)
@@ -173,16 +171,19 @@ class EASE(Described):
         self.weights: Tensor | None = None
 
     def fit(self, interactions: Interactions) -> Self:
-        """Invert one ``(n_items, n_items)`` matrix; ratings are not looked at."""
+        """Invert one ``(n_items, n_items)`` matrix in its place; ratings are not looked at."""
         check_sizes(interactions)
-        _check_memory(interactions.n_items, 3)
+        n = interactions.n_items
+        _check_memory(n, 1 if torch.get_default_dtype() == torch.float64 else 2)
         self._seen = interactions.csr(binary=True)
         self._weighted = self._seen if self.decay == 1 else interactions.csr(binary=True, decay=self.decay)
-        gram = torch.from_numpy((self._seen.T @ self._seen).toarray())
+        square, by_item, step = np.empty((n, n)), self._seen.T.tocsr(), max(1, _CHUNK // n)
+        for i in range(0, n, step):
+            (by_item[i : i + step] @ self._seen).toarray(out=square[i : i + step])
+        gram = torch.from_numpy(square)
         gram.diagonal().add_(self.regularization)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        weights = (inverse / -inverse.diagonal()).fill_diagonal_(0).to(torch.get_default_dtype())
-        self.weights = weights.contiguous()  # else scipy copies all of it for each product
+        torch.cholesky_inverse(torch.linalg.cholesky(gram.mT, out=gram.mT), out=gram.mT)  # in place: columns for LAPACK
+        self.weights = gram.div_(-gram.diagonal()).fill_diagonal_(0).to(torch.get_default_dtype())
         return self
 
     def score(self, users: Codes) -> Tensor:
@@ -245,10 +246,9 @@ def _similar(made: tuple, kind: str, shrinkage: float, common: bool, rows: np.nd
 def _check_memory(n: int, tables: int) -> None:
     """Refuse to make so many ``(n, n)`` tables of float64 at a time, when they do not fit the free memory."""
     needed, free = tables * 8 * n**2 / 1e9, _free_memory() / 1e9
-    if needed > free:
-        got = f"{tables} tables of {n:,} x {n:,}, {needed:,.1f} GB beside {free:,.1f} GB that are free"
-        expected = "fewer items (UserKNN: users), or ImplicitALS, which makes no such table"
-        raise InputError("interactions", got=got, expected=expected)
+    got = f"{tables} tables of {n:,} x {n:,}, {needed:,.1f} GB beside {free:,.1f} GB that are free"
+    expected = "fewer items (UserKNN: users), or ImplicitALS, which makes no such table"
+    refuse(needed > free, "interactions", got, expected)
 
 
 def _free_memory() -> float:

@@ -5,6 +5,7 @@ one network with four middles: vectors of the items so far, a middle that looks 
 vectors again, with which a score is a dot product. Of two items of one second the lower row is the later one.
 """
 
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, Self
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.functional import cross_entropy, embedding_bag, pad
 from torch.optim import Adam
 
 from course_utils.data.interactions import Interactions, check_sizes
-from course_utils.errors import InputError, check_choice, check_counts, check_range
+from course_utils.errors import check_choice, check_counts, check_range
 from course_utils.learning import loop, negatives
 from course_utils.learning.losses import sampled_softmax_loss
 from course_utils.models.base import Codes, Described
@@ -98,45 +99,34 @@ class MarkovChain(_Reader):
         return embedding_bag(histories, table, mode="sum", per_sample_weights=weights.expand(histories.shape))
 
 
+@dataclass(repr=False, eq=False)
 class _NextItem(_Reader):
     """A causal network that at each place of a history tells all items by how well they come next.
 
     ``fit`` minimises the cross entropy of the item that did come next, of all items, mean over the places. With
     ``negatives`` it is among the right one and so many others that the user has not met, drawn anew for each place:
     ``sampler`` ``"uniform"`` or ``"popularity"`` (in proportion to their number of interactions; chapter 11).
-
-    ``factors`` is the length d of all vectors, ``length`` L says how many items it looks back. ``depth`` counts blocks
-    of SASRec and HSTU, layers of GRU4Rec, items that the widest filter of Caser sees. A share ``dropout`` of entries is
-    hidden in training, wherever the paper hides some. Adam has step size ``lr``; an epoch is a pass over all places.
     """
 
-    _defaults: ClassVar = (1, 0.3, 4, 0.004)  # depth, dropout, epochs, lr
-    _catalogue: int | None = None  # how many items there must be; None: any number
+    factors: int = 64  # d, the length of all vectors
+    _: KW_ONLY
+    length: int = 50  # L, how many items it looks back
+    depth: int = 1  # blocks of SASRec and HSTU, layers of GRU4Rec, items that the widest filter of Caser sees
+    dropout: float = 0.3  # share of entries hidden in training, wherever the paper hides some
+    negatives: int = 0
+    sampler: str = "uniform"
+    epochs: int = 4  # passes over all places
+    lr: float = 0.004  # step size of Adam
+    batch_size: int = 32
+    seed: int = 0
+    _catalogue: ClassVar[int | None] = None  # how many items there must be; None: any number
 
-    def __init__(
-        self,
-        factors: int = 64,
-        *,
-        length: int = 50,
-        depth: int | None = None,
-        dropout: float | None = None,
-        negatives: int = 0,
-        sampler: str = "uniform",
-        epochs: int | None = None,
-        lr: float | None = None,
-        batch_size: int = 32,
-        seed: int = 0,
-    ) -> None:
-        pairs = zip((depth, dropout, epochs, lr), self._defaults, strict=True)
-        depth, dropout, epochs, lr = (default if value is None else value for value, default in pairs)
-        check_counts(factors=factors, length=length, depth=depth, epochs=epochs, batch_size=batch_size)
-        check_counts(0, negatives=negatives)
-        check_choice(("uniform", "popularity"), sampler=sampler)
-        if not 0 <= dropout < 1:
-            raise InputError("dropout", got=dropout, expected="0 or more, below 1")
-        self.factors, self.length, self.depth, self.dropout = factors, length, depth, dropout
-        self.negatives, self.sampler = negatives, sampler
-        self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
+    def __post_init__(self) -> None:
+        check_counts(factors=self.factors, length=self.length, depth=self.depth)
+        check_counts(epochs=self.epochs, batch_size=self.batch_size)
+        check_counts(0, negatives=self.negatives)
+        check_choice(("uniform", "popularity"), sampler=self.sampler)
+        check_range("0 or more, below 1", dropout=self.dropout)
         self.network: Network | None = None
 
     def fit(self, interactions: Interactions, **training: object) -> Self:
@@ -178,18 +168,20 @@ class _NextItem(_Reader):
         return self.network.score(self.network(histories, at=-1))
 
 
+@dataclass(repr=False, eq=False, kw_only=True)
 class GRU4Rec(_NextItem):
     """A recurrent network: one state, changed by each item in turn (Hidasi et al. 2016).
 
     Here with the losses above in place of the paper's, the same vectors before and after, and no biases in the gates.
     """
 
-    _defaults: ClassVar = (1, 0.0, 4, 0.004)
+    dropout: float = 0.0
 
     def _middle(self) -> nn.Module:
         return Recurrent(self.factors, self.depth)
 
 
+@dataclass(repr=False, eq=False, kw_only=True)
 class Caser(_NextItem):
     """Convolutions over the last few items: filters across them and along them (Tang and Wang 2018, section 3).
 
@@ -197,12 +189,13 @@ class Caser(_NextItem):
     ``depth`` items, alike in each factor. The user's own vector is left out, so that it answers new histories.
     """
 
-    _defaults: ClassVar = (5, 0.3, 4, 0.004)
+    depth: int = 5
 
     def _middle(self) -> nn.Module:
         return Convolutions(self.factors, self.depth)
 
 
+@dataclass(repr=False, eq=False, kw_only=True)
 class SASRec(_NextItem):
     """Self-attention: each place asks all places before it and itself, by content (Kang and McAuley 2018).
 
@@ -210,7 +203,7 @@ class SASRec(_NextItem):
     8), over vectors of items and of places. Here with the full softmax in place of one negative item.
     """
 
-    _defaults: ClassVar = (1, 0.15, 4, 0.004)
+    dropout: float = 0.15
 
     def _middle(self) -> nn.Module:
         return Blocks(Attention, self.factors, self.length, self.depth)
@@ -231,8 +224,7 @@ class HSTU(_NextItem):
     r"""Attention without a softmax, with a gate: the block of Zhai et al. (2024), equations 1 to 3.
 
     :math:`U, V, Q, K = \text{SiLU}(W_1 x)`. A place gives another the weight :math:`A = \text{SiLU}(q^\top k + b) / L`,
-    b by their distance, without the paper's other bias, by the time between the two; weights need not sum to 1. Then
-    :math:`x + W_2 (\text{norm}(A V) \odot U)`.
+    b by their distance, without the paper's other bias, by time; then :math:`x + W_2 (\text{norm}(A V) \odot U)`.
     """
 
     def _middle(self) -> nn.Module:

@@ -1,9 +1,11 @@
-"""The desk that every notebook sits at: set-up, figures with alt text, diagrams, glue, progress."""
+"""The desk that every notebook sits at: set-up, figures with alt text, diagrams, live figures, glue, progress."""
 
 import base64
 import io
+import json
 import random
 from collections.abc import Iterable
+from html import escape
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +21,20 @@ from tqdm import tqdm
 from course_utils.data import settings
 from course_utils.errors import InputError
 from course_utils.notebook.plots import DPI, use_style
+
+# Two attributes keep a deck's swipes and JupyterLab's keys away.
+ELEMENT = """<live-{name} class="live-figure mathjax_ignore" data-prevent-swipe data-lm-suppress-shortcuts="true"
+ data-values="{values}">
+<p>{alt}</p>
+{table}
+</live-{name}>
+<script>
+{frame}
+</script>
+<script>
+{own}
+</script>
+"""
 
 
 def setup(seed: int = 0, *, threads: int | None = None, dtype: torch.dtype = torch.float64) -> None:
@@ -52,6 +68,22 @@ def figure(fig: Figure, *, alt: str) -> None:
 def diagram(name: str, *, alt: str) -> None:
     """Show one of the book's diagrams, ``figs/NAME.svg``, with alt text as for :func:`figure`."""
     show("Diagram", {"image/svg+xml": shipped("figs", f"{name}.svg")}, alt=alt)
+
+
+def demo(name: str, still: Figure, *, alt: str, table: pd.DataFrame | None = None, **data: object) -> None:
+    """Show the live figure ``assets/demos/NAME.js``: one element that needs no other file and asks for none.
+
+    It works on a page, in Colab, in JupyterLab and on a slide. ``still`` is how it looks at the start, for a printed
+    page. Without JavaScript ``alt`` stands there, what it shows and the answer to its question, 20 characters or more,
+    and ``table``, the same in numbers where words do not do. ``data`` is what the figure starts from: numbers, words
+    and lists of them; round floats to the digits that matter.
+    """
+    values = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    shown = "" if table is None else table.to_html(border=0)
+    frame, own = (shipped("assets/demos", f"{script}.js").strip() for script in ("frame", name))
+    html = ELEMENT.format(name=name, values=escape(values), alt=escape(alt), table=shown, frame=frame, own=own)
+    width = round(still.get_figwidth() * 100)
+    show("Live figure", {"text/html": html, "image/png": drawn(still)}, alt=alt, width=width)
 
 
 def glue(name: str, value: float | int | str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from course_utils.data import settings
-from course_utils.errors import InputError
+from course_utils.errors import InputError, refuse
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Prediction:
 
     def outcome(self, value: float | str, form: str = ".3g") -> None:
         """Print what came out, a number in the prediction's unit (as ``form``) or a choice, beside the guess."""
-        if self.choices and value not in self.choices:
-            raise InputError("value", got=repr(value), expected=f"one of {list(self.choices)}")
+        refuse(self.choices and value not in self.choices, "value", repr(value), f"one of {list(self.choices)}")
         value = value.item() if hasattr(value, "item") else value
         shown = str(value) if self.choices else f"{value:{form}}"
         if self.guess is None:
@@ -39,28 +38,24 @@ def predict(
 ) -> Prediction:
     """Ask for a guess before the answer is shown: write it in place of ``None``, and run the cell again.
 
-    Args:
-        question: what is asked for, in a few words: ``"films with fewer than ten ratings"``.
-        guess: yours; ``None`` until you have one.
-        unit: of a number, ``"per cent"``; for a plain number say what is counted, ``"films"``.
-        choices: the answers to choose from, at least two; then there is no unit.
+    The ``question`` says what is asked for in a few words, ``"films with fewer than ten ratings"``. Of a number the
+    ``unit`` is ``"per cent"``, say; of a plain one, what is counted, ``"films"``. ``choices``, two or more, have none.
     """
     choices = tuple(choices)
     if bool(unit) == bool(choices) or len(choices) == 1 or len(set(choices)) < len(choices):
         raise InputError("predict", got=f"unit={unit!r}, choices={choices}", expected="a unit, or two choices or more")
     if guess is not None and choices:
         near = {choice.lower(): choice for choice in choices}
-        if str(guess).strip().lower() not in near:
-            raise InputError("guess", got=repr(guess), expected=f"one of {list(choices)}")
+        refuse(str(guess).strip().lower() not in near, "guess", repr(guess), f"one of {list(choices)}")
         guess = near[str(guess).strip().lower()]
     elif guess is not None:
         try:
             guess = float(guess)
         except (TypeError, ValueError):
             guess = math.nan
-        if not np.isfinite(guess):
-            raise InputError("guess", got="no number", expected=f"a number, in {unit}")
-    asked = f"one of {', '.join(choices)}" if choices else f"in {unit}"
+        refuse(not np.isfinite(guess), "guess", "no number", f"a number, in {unit}")
+    between = "; " if "," in "".join(choices) else ", "  # a choice may hold a comma
+    asked = f"one of {between.join(choices)}" if choices else f"in {unit}"
     said = f"no guess yet; {asked}" if guess is None else f"you say {_written(guess)}"
     print(f"{_capital(question)}: {said}")
     return Prediction(question, guess, unit, choices)

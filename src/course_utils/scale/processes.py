@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from course_utils.errors import InputError, WorkerError, check_counts
+from course_utils.errors import WorkerError, check_counts, refuse
 
 PATIENCE = timedelta(seconds=50)  # that a process waits for another one before it gives up
 FAILED = re.compile(r"rank\s*: (\d+) .*?exitcode\s*: (-?\d+) \(pid: (\d+)\)", re.DOTALL)
@@ -40,8 +40,7 @@ def launch(target: str, processes: int = 2, payload: Any = None, *, timeout: flo
     ``target`` is ``"module:function"``; the function takes the payload, anything that ``torch.save`` writes. Each
     process has one thread, float64 and seed 0. If one fails, or takes ``timeout`` seconds, all end with a WorkerError.
     """
-    if not re.fullmatch(r"[\w.]+:\w+", target):
-        raise InputError("target", got=repr(target), expected="'module:function'")
+    refuse(not re.fullmatch(r"[\w.]+:\w+", target), "target", repr(target), "'module:function'")
     check_counts(processes=processes)
     with tempfile.TemporaryDirectory(prefix="workers-", ignore_cleanup_errors=True) as name:
         folder, line = Path(name), [*command(processes), target, name]

@@ -112,16 +112,12 @@ def session(*, cores: int = 2, master: str | None = None) -> "SparkSession":
 def _settings(folder: Path) -> dict[str, str]:
     # not compressed: a byte that is counted is a byte of a number
     packed = [f"spark.{what}.compress" for what in ("shuffle", "broadcast", "eventLog")]
-    return dict.fromkeys(["spark.ui.enabled", "spark.eventLog.rolling.enabled", *packed], "false") | {
-        "spark.driver.host": LOOPBACK,
-        "spark.driver.bindAddress": LOOPBACK,
-        "spark.sql.shuffle.partitions": "4",
-        "spark.default.parallelism": "4",
-        "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.local.dir": str(folder / "scratch"),
-        "spark.eventLog.enabled": "true",
-        "spark.eventLog.dir": folder.as_uri(),
-    }
+    chosen = dict.fromkeys(["spark.ui.enabled", "spark.eventLog.rolling.enabled", *packed], "false")
+    chosen |= dict.fromkeys(["spark.driver.host", "spark.driver.bindAddress"], LOOPBACK)
+    chosen |= dict.fromkeys(["spark.sql.shuffle.partitions", "spark.default.parallelism"], "4")
+    chosen |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder.as_uri()}
+    places = {"spark.sql.warehouse.dir": "warehouse", "spark.local.dir": "scratch"}
+    return chosen | {name: str(folder / place) for name, place in places.items()}
 
 
 def stages(spark: "SparkSession") -> pd.DataFrame:

@@ -10,7 +10,7 @@ from usearch.index import Index
 
 from course_utils.data.interactions import Interactions
 from course_utils.data.table import Table
-from course_utils.errors import InputError
+from course_utils.errors import refuse
 from course_utils.evaluation.protocol import recommend_for
 from course_utils.models.als import ImplicitALS
 from course_utils.models.base import Recommender, fold_in
@@ -62,15 +62,13 @@ class Answers:
             Q = model.item_factors
             self._shared = _equations(model, torch.tensor([0]), torch.zeros(1), None)[0]
         if index:
-            if self._shared is None:
-                raise InputError("index", got=type(model).__name__, expected="ImplicitALS: users and items are vectors")
+            refuse(self._shared is None, "index", type(model).__name__, "ImplicitALS: users and items are vectors")
             self._index = Index(ndim=Q.shape[1], metric="ip", dtype="f32", connectivity=32, expansion_search=256)
             self._index.add(np.arange(len(Q)), Q.float().numpy(), threads=1)
 
     def code(self, item: int | str) -> int:
         """The code of an item id; a sentence for one that is unknown."""
-        if item not in self.codes:
-            raise InputError("item", got=repr(item)[:60], expected=f"one of the {len(self.ids):,} item ids")
+        refuse(item not in self.codes, "item", repr(item)[:60], f"one of the {len(self.ids):,} item ids")
         return self.codes[item]
 
     def named(self, code: int, **more: object) -> dict:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from course_utils.errors import InputError, check_choice
+from course_utils.errors import check_choice, refuse
 
 _TABLES = """PRAGMA synchronous=FULL;
 CREATE TABLE IF NOT EXISTS shown (row INTEGER PRIMARY KEY, user_id TEXT, version TEXT, items TEXT, timestamp REAL);
@@ -33,8 +33,7 @@ class Store:
             mode = self._file.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         except sqlite3.Error as error:
             mode = error
-        if mode != "wal":
-            raise InputError("path", got=f"{str(path)!r} ({mode})", expected="a file that can have a write-ahead log")
+        refuse(mode != "wal", "path", f"{str(path)!r} ({mode})", "a file that can have a write-ahead log")
         self._file.executescript(_TABLES)
 
     def show(self, user_id: str, version: str, items: list[int | str]) -> int:

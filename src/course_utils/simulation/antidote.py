@@ -24,14 +24,11 @@ def with_accounts(interactions: Interactions, ratings: torch.Tensor) -> Interact
     n_users, n_items = interactions.n_users, interactions.n_items
     check_shape("A", n_items, ratings=ratings)
     users = torch.arange(n_users, n_users + len(ratings)).repeat_interleave(n_items)
-    return Interactions(
-        torch.cat([interactions.users, users]),
-        torch.cat([interactions.items, torch.arange(n_items).repeat(len(ratings))]),
-        torch.cat([interactions.ratings, ratings.flatten().to(interactions.ratings.dtype)]),
-        torch.cat([interactions.timestamps, torch.zeros_like(users)]),
-        interactions.user_ids.append(pd.Index([f"added {a}" for a in range(len(ratings))])),
-        interactions.item_ids,
-    )
+    own = interactions.users, interactions.items, interactions.ratings, interactions.timestamps
+    items, stars = torch.arange(n_items).repeat(len(ratings)), ratings.flatten().to(interactions.ratings.dtype)
+    columns = map(torch.cat, zip(own, (users, items, stars, torch.zeros_like(users)), strict=True))
+    user_ids = interactions.user_ids.append(pd.Index([f"added {a}" for a in range(len(ratings))]))
+    return Interactions(*columns, user_ids, interactions.item_ids)
 
 
 def damped_means(interactions: Interactions) -> torch.Tensor:

@@ -1,8 +1,7 @@
 """Bandits: learn what is good by choosing, many independent runs at once; taught in chapter 15.
 
-An **arm** is something to choose, such as a film. A bandit gives each arm a **value**, takes the arm with the highest
-one, sees the reward of that arm alone, and updates. S runs stand side by side: every array begins with S. There are A
-arms; a step chooses from a pool of P.
+An **arm** is a choice, such as a film. A bandit gives each a **value**, takes the one with the highest, sees the reward
+of that arm alone, and updates. S runs stand side by side: every array begins with S. There are A arms, P in a pool.
 
     bandit = UCB1(runs=40, arms=3)
     pools = np.tile(np.arange(3), (40, 1))              # (S, P): the arms to choose from
@@ -17,7 +16,7 @@ import torch
 from numpy.random import Generator
 
 from course_utils.data.interactions import Interactions
-from course_utils.errors import InputError, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_counts, check_range, check_shape, refuse
 from course_utils.models.als import ALS
 from course_utils.simulation.logs import RatedArms, UniformLog
 
@@ -132,8 +131,7 @@ class LinUCB:
 
     def _checked(self, contexts: Contexts) -> np.ndarray:
         check_shape(self.runs, self.theta.shape[2], contexts=contexts)
-        if not np.isfinite(contexts).all():
-            raise InputError("contexts", got="nan or infinite values", expected="numbers")
+        refuse(not np.isfinite(contexts).all(), "contexts", "nan or infinite values", "numbers")
         return contexts
 
 
@@ -153,8 +151,7 @@ def _counted(rewards: np.ndarray, learns: Learns, span: tuple = _Counting.span) 
 def regret(bandit: Bandit, chances: np.ndarray, steps: int, *, seed: int = 0) -> np.ndarray:
     """What was lost against always taking the best arm, summed over the steps, ``(S, steps)``; taught in chapter 15.
 
-    Each arm has its chance, ``(A,)``, of a reward of 1. The chances of the arms taken count, not their rewards: less
-    noise. The bandit is fresh, and learns.
+    Each arm of a fresh bandit has its chance, ``(A,)``, of a reward of 1; it counts, not the reward: less noise.
     """
     generator, lost = np.random.default_rng(seed), np.empty((bandit.runs, steps))
     pools = np.tile(np.arange(len(chances)), (bandit.runs, 1))
@@ -194,11 +191,9 @@ def replay(bandit: Bandit, log: UniformLog, contexts: Contexts = None, seed: int
     """Run a fresh bandit on logged choices: keep a step if it would have chosen the same (Li et al. 2010); chapter 15.
 
     What is kept is a fair sample of what the bandit would have met: the log chose uniformly. A step that is not kept
-    teaches nothing. ``contexts`` are those of each user, ``(n_users, d)``. ``online`` shows what no log can: every
-    choice is kept, with the reward it really gets.
+    teaches nothing. ``contexts`` are those of each user, ``(n_users, d)``. ``online`` keeps every choice: no log can.
     """
-    if bandit.runs != len(log.users):
-        raise InputError("bandit", got=f"{bandit.runs} runs", expected=f"{len(log.users)}, as the log")
+    refuse(bandit.runs != len(log.users), "bandit", f"{bandit.runs} runs", f"{len(log.users)}, as the log")
     generator, rows = np.random.default_rng(seed), np.arange(bandit.runs)
     kept, rewards = np.ones(log.users.shape, dtype=bool), np.empty(log.users.shape)
     for step in range(log.users.shape[1]):

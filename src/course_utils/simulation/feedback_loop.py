@@ -1,8 +1,7 @@
 """A feedback loop of people, a catalogue and a recommender that learns from its own lists; chapter 14.
 
-Everything lies on one axis from -1 to 1: a **taste** for each user, a **position** for each item, whose distance from
-the middle is its **extremity**. Each round a policy shows a slate, the user takes one item or none, the taste may
-follow it, and the policy may learn.
+Everything lies on one axis from -1 to 1: a user's **taste**, an item's **position**, whose distance from 0 is its
+**extremity**. Each round a policy shows a slate, users take one item or none, tastes may follow, policies learn.
 
 The world, what users do, the policy and the evaluation have random numbers of their own. What a user does with an
 item in a round has one number, whatever else is shown: two policies meet the same people with the same moods.
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from course_utils import ranking
 from course_utils.data.interactions import check_codes
-from course_utils.errors import InputError, check_counts, check_range, check_shape
+from course_utils.errors import InputError, check_counts, check_range, check_shape, refuse
 from course_utils.simulation import world as parts
 
 
@@ -105,8 +104,7 @@ class FeedbackLoop:
     def _checked(self, slates: Tensor, seen: Tensor) -> Tensor:
         slates = torch.as_tensor(slates)
         check_shape(self.n_users, self.slate_size, slate=slates)
-        if slates.dtype != torch.long:
-            raise InputError("slate", got=slates.dtype, expected="item codes, torch.long")
+        refuse(slates.dtype != torch.long, "slate", slates.dtype, "item codes, torch.long")
         check_codes(slates.flatten(), self.n_items, "slate")
         if seen.gather(1, slates).any() or (slates.sort(dim=1).values.diff(dim=1) == 0).any():
             raise InputError("slate", got="an item twice, or one that its user has taken", expected="new items")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from course_utils import ranking
-from course_utils.errors import InputError, check_choice, check_range, check_shape
+from course_utils.errors import check_choice, check_range, check_shape
 from course_utils.simulation import world as parts
 from course_utils.simulation.feedback_loop import FeedbackLoop
 
@@ -166,8 +166,7 @@ def plan(counts: Counts, discount: float, reward: Literal["clicks", "satisfied"]
     \max_{a'} Q(s', a')` into the left until nothing changes. With a discount γ of 0 the policy is myopic: a bandit for
     each state. An action that was never tried in a state is worth nothing there.
     """
-    if not 0 <= discount < 1:  # at 1 the sum of all rewards has no end
-        raise InputError("discount", got=discount, expected="0 or more, and below 1")
+    check_range("0 or more, below 1", discount=discount)  # at 1 the sum of all rewards has no end
     check_choice(("clicks", "satisfied"), reward=reward)
     tried = np.maximum(counts.moves.sum(axis=2), 1)
     mean, chance = getattr(counts, reward) / tried, counts.moves / tried[..., None]
