@@ -10,8 +10,8 @@ validation part. Networks stop there after five epochs without a better loss. Th
 training part, for as many epochs as were best, with three seeds or five.
 
 On another processor the chosen settings are the same, and so are all rows but those of DLRM, DCN v1 and of linear
-models with a weak penalty, which differ by less than 0.001 in the log loss (their means over seeds by 0.0001), and three
-rows of DNN without a group, by up to 0.0023: a group is worth something only where it is worth more than that.
+models with a weak penalty, which differ by less than 0.001 in the log loss (their means over seeds by 0.0001), and
+three rows of DNN without a group, by up to 0.0023: a group is worth something only where it is worth more than that.
 
 - ``clicks``: the test measures of each seed, with the setting that was chosen.
 - ``clicks_tuning``: validation log loss of each setting, seed 0, and what a patience of two epochs would have kept.
