@@ -93,9 +93,9 @@ def recommend_for(
     refuse((user_id is None) == (history is None), "user_id", f"{user_id!r} and history={history!r}", "one of the two")
     if history is None:
         code = train.user_ids.get_indexer([user_id])
-        kind, some = pd.api.types.infer_dtype(train.user_ids), train.user_ids[:2].tolist()
-        expected = f"one of {train.n_users} ids of type {kind}, such as {some}"
-        refuse(code[0] < 0, "user_id", repr(user_id), expected)
+        if code[0] < 0:  # only then: it looks at all ids
+            some = f"of type {pd.api.types.infer_dtype(train.user_ids)}, such as {train.user_ids[:2].tolist()}"
+            raise InputError("user_id", got=repr(user_id), expected=f"one of {train.n_users} ids {some}")
         found, scores = recommend(model, torch.from_numpy(code), k, train)
     else:
         ids = [] if isinstance(history, str) else list(history)
